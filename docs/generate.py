@@ -32,8 +32,11 @@ from harness.probes import PROBES
 from harness.probes.permissions import EVIDENCE, PERMISSIONS, Permission
 from harness.pytest_gate.catalogue import Scenario, read_features
 from harness.settings import ROOT, GateFile, Profile, Requirement, Target, Waiver, load_gates
-from harness.settings.drills import Drill, Load, Soak, Steady, drill_names, load_drill, load_steady
+from harness.settings.drills import Drill, Soak, Steady, drill_names, load_drill, load_steady
 from harness.settings.gates import UNITS, unit_of
+from harness.settings.journeys import Journeys
+from harness.settings.loads import Load
+from harness.settings.runbook import Runbook
 from harness.tests.fault_examples import EXAMPLES, whole_cluster
 from harness.transport import Reach
 
@@ -77,8 +80,8 @@ def profile() -> Lines:
 
 
 def gate_files() -> Lines:
-    """Every field of gate files, waivers, drills, the steady state, loads and the soak."""
-    yield "# Gate, waiver, drill, load and soak files\n"
+    """Every field of gate files, waivers, drills, steady state, loads, journeys, soak, runbook."""
+    yield "# Gate, waiver, drill, load, journey, soak and runbook files\n"
     yield "A key that is not listed here is refused, with its line.\n"
     told: list[type[BaseModel]] = []
     for name, model in _FILES.items():
@@ -95,7 +98,9 @@ _FILES: Mapping[str, type[BaseModel]] = {
     "drills/NAME.yaml": Drill,
     "drills/steady.yaml": Steady,
     "load/NAME.yaml": Load,
+    "journeys/NAME.yaml": Journeys,
     "soak/soak.yaml": Soak,
+    "runbook/cutover.yaml": Runbook,
 }
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pytest_bdd import given, parsers, then, when
 
 from harness.checks import CHECKS
+from harness.facts.switch import MOVES
 from harness.probes import PROBES
 from harness.pytest_gate.engine import Run
 
@@ -50,6 +51,36 @@ def soak(run: Run) -> None:
 @when("the backup of a customer is restored elsewhere")
 def restore(run: Run) -> None:
     run.restore()
+
+
+@when("the traffic is moved to the new platform step by step")
+def shift(run: Run) -> None:
+    run.shift()
+
+
+@when(parsers.parse("a new customer walks the journey {name}"))
+def walk(run: Run, name: str) -> None:
+    run.walk(name)
+
+
+@when("the requests that write are sent to both platforms")
+def compare_writes(run: Run) -> None:
+    run.compare_writes()
+
+
+@when("each load is offered to the ingress")
+def offer_loads(run: Run) -> None:
+    run.offer_loads()
+
+
+@when("each load is offered to both platforms in turn")
+def compare_loads(run: Run) -> None:
+    run.compare_loads()
+
+
+@when(parsers.re(f"the move (?P<move>{'|'.join(MOVES)}) is rehearsed"))
+def rehearse(run: Run, move: str) -> None:
+    run.rehearse(move)
 
 
 for _check in CHECKS:

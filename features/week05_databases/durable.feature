@@ -15,3 +15,13 @@ Feature: Saved work stays saved
     Examples: PostgreSQL itself
       | drill        |
       | kill-primary |
+
+    Examples: Its machine, and the disk under it
+      | drill                   |
+      | lose-primary-machine    |
+      | cut-off-primary-machine |
+      | lose-primary-osd        |
+
+    Examples: The room on its disk
+      | drill               |
+      | fill-primary-volume |

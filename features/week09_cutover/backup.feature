@@ -14,3 +14,10 @@ Feature: A customer's round trip
   Scenario: A damaged backup is noticed
     When the backup of a customer is restored elsewhere
     Then the inspection notices every known defect
+
+  @needs:velero
+  Scenario: The cluster itself is backed up
+    Given the cluster's own backups
+    Then every declared schedule of the cluster's backups runs
+    And the newest backup of each schedule is whole and young
+    And the declared claims are in it, with their data

@@ -4,7 +4,11 @@ Feature: The platform holds the load
   all who waited for it.
 
   Scenario: Visitors are answered in time at the busiest hour
-    Given the answers under each declared load
+    When each load is offered to the ingress
     Then every load was offered as planned
     And requests are answered under load
     And requests are answered in time under load
+
+  Scenario: The new platform is no slower than the old one
+    When each load is offered to both platforms in turn
+    Then the new platform is no slower under the same load

@@ -74,15 +74,15 @@ def _side_by_side(
     olds, news = iter(before), iter(now)
     old, new = next(olds, None), next(news, None)
     while old is not None or new is not None:
-        if new is None or (old is not None and _place(old) < _place(new)):
-            yield old, None
-            old = next(olds, None)
-        elif old is None or _place(new) < _place(old):
-            yield None, new
-            new = next(news, None)
-        else:
+        if old is not None and new is not None and old["path"] == new["path"]:
             yield old, new
             old, new = next(olds, None), next(news, None)
+        elif new is None or (old is not None and _place(old) < _place(new)):
+            yield old, None
+            old = next(olds, None)
+        else:
+            yield None, new
+            new = next(news, None)
 
 
 def _place(entry: Entry) -> bytes:
@@ -98,6 +98,8 @@ def _is_one_of(path: str, patterns: Iterable[str]) -> bool:
 
 
 def _differing(old: Entry, new: Entry) -> Iterator[str]:
+    if old == new:
+        return
     if old["type"] != new["type"]:
         yield f"type ({old['type']} to {new['type']})"
         return

@@ -22,13 +22,14 @@ from typing import Any, TypeAlias, TypeVar
 import zstandard
 from typing_extensions import Buffer, TypeForm
 
+from harness.backup import fetch_script as fetch_script
 from harness.backup import manifest_script as script
 from harness.backup import tree_script as tree_script
 from harness.core.errors import ConfigError, Garbled, NotProven, TimedOut, Unreachable
 from harness.core.model import JSON
 from harness.transport import Shell
 from harness.transport import own_folder as own_folder
-from harness.transport.remote_script import RemoteScript, Reply
+from harness.transport.remote_script import RemoteScript
 
 T = TypeVar("T")
 
@@ -36,6 +37,7 @@ Entry: TypeAlias = Mapping[str, Any]
 Told: TypeAlias = Callable[[Mapping[str, int]], None]
 
 SCRIPT = RemoteScript(tree_script, own_folder, script, nice=True)
+FETCH = RemoteScript(own_folder, fetch_script, nice=True)
 _ANSWERED = (script.WHOLE, script.DOUBTFUL, script.UNFINISHED, script.IMPOSSIBLE, script.STALLED)
 # In a folder that only root can write to: names in /var/tmp can be guessed, and taken first.
 FOLDERS = "/var/lib/cutover-manifests"
@@ -44,7 +46,7 @@ SLICE_S = 30.0
 _CALL_S = 3600.0
 _SILENT_S = 30.0
 WORKERS = 4
-_PIECE = 1 << 20
+_PIECE = 4 << 20  # each starts a python on the machine; two manifests hold one each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,14 @@ class Making:
                 "silent_s": self.silent_s,
                 "workers": WORKERS,
             }
-            told = self._ask("make", options, within_s=_CALL_S, read=_State)
+            told = SCRIPT.on(
+                self.shell,
+                self.tree.machine,
+                {"folder": self._folder, **options},
+                within_s=_CALL_S,
+                read=_State,
+                statuses=_ANSWERED,
+            )
             if told.status in (script.WHOLE, script.DOUBTFUL):
                 return told.value.sums
             if told.status != script.UNFINISHED:
@@ -97,34 +106,30 @@ class Making:
 
     def lines(self) -> Iterator[bytes]:
         """Its lines, fetched piece by piece."""
-        yield from unpacked(io.BufferedReader(_Pieces(self._piece), _PIECE))
+        yield from unpacked(io.BufferedReader(_Pieces(self._piece)))
 
     def drop(self) -> None:
         """Remove it from the machine."""
-        self._ask("drop", {}, within_s=60.0, read=object)
+        self._ask("drop", {}, within_s=60.0, read=bool)
 
     def _piece(self, offset: int) -> bytes:
         options = {"offset": offset, "bytes": _PIECE}
-        told = self._ask("fetch", options, within_s=120.0, read=str)
+        said = self._ask("fetch", options, within_s=120.0, read=str)
         try:
-            return base64.b64decode(told.value, validate=True)
+            return base64.b64decode(said, validate=True)
         except ValueError as error:
             raise Garbled(f"{self.tree.machine}: a piece is garbled: {error}") from error
 
+    @property
+    def _folder(self) -> str:
+        return f"{FOLDERS}/{script.PREFIX}{self.name}"
+
     def _ask(
         self, word: str, options: Mapping[str, JSON], *, within_s: float, read: TypeForm[T]
-    ) -> Reply[T]:
-        folder = f"{FOLDERS}/{script.PREFIX}{self.name}"
-        asked = {"folder": folder, **options}
-        return SCRIPT.on(
-            self.shell,
-            self.tree.machine,
-            word,
-            asked,
-            within_s=within_s,
-            read=read,
-            statuses=_ANSWERED,
-        )
+    ) -> T:
+        asked = {"folder": self._folder, **options}
+        place = self.tree.machine
+        return FETCH.on(self.shell, place, word, asked, within_s=within_s, read=read).value
 
 
 class _Pieces(io.RawIOBase):
@@ -134,14 +139,16 @@ class _Pieces(io.RawIOBase):
         self._fetch = fetch
         self._offset = 0
         self._held = memoryview(b"")
+        self._ended = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Buffer) -> int:
-        if not self._held:
+        if not self._held and not self._ended:
             self._held = memoryview(self._fetch(self._offset))
             self._offset += len(self._held)
+            self._ended = len(self._held) < _PIECE
         room = memoryview(buffer).cast("B")
         length = min(len(room), len(self._held))
         room[:length] = self._held[:length]
@@ -153,7 +160,7 @@ def unpacked(packed: io.BufferedIOBase) -> Iterator[bytes]:
     """The lines of a gzipped file; NotProven when it is damaged."""
     with gzip.GzipFile(fileobj=packed) as lines:
         try:
-            yield from lines
+            yield from io.BufferedReader(lines)
         except (OSError, EOFError, zlib.error) as error:
             raise NotProven(f"a manifest is damaged: {error}") from error
 
@@ -190,7 +197,7 @@ class TreeManifest:
         if line is None:
             return None
         try:
-            entry: Entry = json.loads(line)
+            entry: Entry = json.loads(line.decode("ascii"))
         except ValueError as error:
             raise NotProven(f"{self._what} is garbled: {error}") from error
         return entry

@@ -5,21 +5,19 @@ walk that visits a folder before what is in it and names in the order of their b
 line with the sums. It grows in a folder of its own, as gzip members that are each whole; ``state``
 says how far it is certain (fsynced). A run that was killed goes on from there.
 
-Words: ``make`` goes on for a slice of time; ``fetch`` gives out a piece; ``drop`` removes it all.
-Exit status of make: 0 whole, 1 whole with errors or changes meanwhile, 2 it cannot be made,
-3 not whole yet, 4 the tree stopped answering. Standard library of Python 3.8 only.
+It goes on for a slice of time; ``fetch_script`` gives out the result. Exit status: 0 whole, 1 whole
+with errors or changes meanwhile, 2 it cannot be made, 3 not whole yet, 4 the tree stopped
+answering. Standard library of Python 3.8 only.
 """
 
 from __future__ import annotations
 
-import base64
 import ctypes
 import fcntl
 import gzip
 import json
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -38,7 +36,7 @@ PREFIX = "cutover-manifest-"
 WHOLE, DOUBTFUL, IMPOSSIBLE, UNFINISHED, STALLED = range(5)
 # A manifest must show one moment: one begun longer ago than this begins anew.
 RESUMABLE_S = 86_400.0
-BATCH, AHEAD = 64, 16  # entries a task, and tasks a worker
+BATCH, AHEAD = 128, 8  # entries a task, and tasks a worker
 SYNC_EVERY_S = 5.0
 SUMS = ("entries", "files", "bytes", "errors", "unstable")
 
@@ -71,16 +69,6 @@ Order = TypedDict(
         "workers": int,
     },
 )
-
-
-class Fetch(TypedDict):
-    folder: str
-    offset: int
-    bytes: int
-
-
-class Drop(TypedDict):
-    folder: str
 
 
 # --- the workers ----------------------------------------------------------------------------------
@@ -262,26 +250,8 @@ def watch(limit_s: float) -> NoReturn:
     os._exit(told_state({"error": text}, STALLED))
 
 
-def fetch(options: Fetch) -> int:
-    """Print a piece of a manifest, as a text in base64; an empty one beyond its end."""
-    own_folder.check(options["folder"])
-    path = Path(options["folder"]) / "lines.gz"
-    with open(path, "rb", opener=own_folder.opener) as file:
-        file.seek(options["offset"])
-        piece = file.read(options["bytes"])
-    sys.stdout.write(json.dumps(base64.b64encode(piece).decode()) + "\n")
-    return 0
-
-
-def drop(options: Drop) -> int:
-    """Remove a manifest."""
-    shutil.rmtree(options["folder"], ignore_errors=True)
-    return told_state({}, 0)
-
-
 def main() -> NoReturn:
-    word, options = sys.argv[1], json.loads(sys.argv[2])
-    sys.exit({"make": make, "fetch": fetch, "drop": drop}[word](options))
+    sys.exit(make(json.loads(sys.argv[1])))
 
 
 if __name__ == "__main__":

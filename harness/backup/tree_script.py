@@ -154,7 +154,8 @@ def describe(root: bytes, item: Item) -> dict[str, object]:
             _add_quotas(entry, full)
         elif str(entry["type"]).endswith("device"):
             entry["device"] = status.st_rdev
-        _add_xattrs(entry, full)
+        if entry["type"] != "file":
+            _add_xattrs(entry, full)
     except FileNotFoundError:
         entry["unstable"] = "it vanished"
     except OSError as error:
@@ -197,6 +198,7 @@ def _add_content(entry: dict[str, object], full: bytes, seen: os.stat_result) ->
         entry["sha256"] = sha.hexdigest()
         if before.st_blocks * 512 < before.st_size:
             _add_holes(entry, file, before.st_size)
+        _add_xattrs(entry, file)
         after = os.fstat(file)
         if length != before.st_size or not _same(seen, before) or not _same(before, after):
             entry["unstable"] = "it changed while it was read"
@@ -246,12 +248,16 @@ def _add_quotas(entry: dict[str, object], full: bytes) -> None:
         entry["quotas"] = quotas
 
 
-def _add_xattrs(entry: dict[str, object], full: bytes) -> None:
-    """Add extended attributes, including access control lists; of Ceph's own only the quotas."""
+def _add_xattrs(entry: dict[str, object], at: bytes | int) -> None:
+    """Add extended attributes, including access control lists; of Ceph's own only the quotas.
+
+    ``at`` is a path, or the open file itself: that is faster, and cannot be another file by now.
+    """
+    is_open = isinstance(at, int)
     found = {}
-    for name in sorted(os.listxattr(full, follow_symlinks=False)):
+    for name in sorted(os.listxattr(at, follow_symlinks=is_open)):
         if not name.startswith("ceph."):
-            value = os.getxattr(full, name, follow_symlinks=False)
+            value = os.getxattr(at, name, follow_symlinks=is_open)
             short = len(value) <= SHORT_VALUE
             found[name] = (
                 base64.b64encode(value).decode() if short else hashlib.sha256(value).hexdigest()

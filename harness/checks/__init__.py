@@ -21,15 +21,18 @@ from harness.checks import (
     database_roles,
     disks,
     drills,
+    dump,
     edge,
     equality,
     etcd,
     exposed,
     host,
+    journeys,
     kubernetes,
     legacy,
     loads,
     network,
+    old_names,
     old_platform,
     parity,
     postgres,
@@ -38,9 +41,12 @@ from harness.checks import (
     rook,
     scheduling,
     services,
+    shift,
     soak,
     swarm,
     swarm_answers,
+    switch,
+    velero,
     workloads,
 )
 from harness.core.model import Case, Verdict
@@ -75,10 +81,16 @@ CHECKS: Mapping[str, Check] = (
     | access.CHECKS
     | parity.CHECKS
     | loads.CHECKS
+    | journeys.CHECKS
+    | old_names.CHECKS
     | old_platform.CHECKS
     | postgres.CHECKS
     | equality.CHECKS
     | database_roles.CHECKS
     | queues.CHECKS
     | restore.CHECKS
+    | switch.CHECKS
+    | dump.CHECKS
+    | shift.CHECKS
+    | velero.CHECKS
 )

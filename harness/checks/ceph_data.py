@@ -16,8 +16,6 @@ _DAY_S = 86_400
 # A machine's clock may be ahead by more than W1-HOST allows.
 _AHEAD_S = 60.0
 _REPLICATED = 1
-# States that a healthy placement group may have beside "active" and "clean".
-_FINE = {"active", "clean", "scrubbing", "deep", "snaptrim", "snaptrim_wait"}
 _CHOOSES = ("choose_firstn", "choose_indep", "choosemsr")
 _CHOOSES_LEAVES = ("chooseleaf_firstn", "chooseleaf_indep")
 # Steps that only tune the search, and the end of a draw.
@@ -117,8 +115,7 @@ def groups_clean(case: Case) -> Verdict:
     seen, groups, findings = _groups(case)
     states: dict[str, list[str]] = {}
     for group in groups:
-        words = set(group.state.split("+"))
-        if not words >= {"active", "clean"} or words - _FINE:
+        if not group.is_clean:
             states.setdefault(group.state, []).append(group.id)
     findings += [
         Finding(

@@ -30,7 +30,9 @@ def same_roles(case: Case) -> Verdict:
             both += len(before & now)
             allowed = case.cluster.equality_different.get(pair, {})
             for role in sorted(before ^ now):
-                if not any(fnmatchcase(f"role {role}", it) for it in allowed):
+                # An account of MariaDB is a user; a role has no host.
+                word = "user" if "@" in role else "role"
+                if not any(fnmatchcase(f"{word} {role}", it) for it in allowed):
                     there = "source" if role in before else "target"
                     says = f"expected the role on both sides, seen on the {there} alone"
                     findings.append(Finding(_place(pair, role), says))
@@ -114,7 +116,7 @@ def _pairs(case: Case) -> Iterator[tuple[str, Roles | Unknown]]:
         yield pair, (only or {}).get(pair, _NOT_ASKED)
 
 
-def _place(pair: str, role: str = "PostgreSQL") -> str:
+def _place(pair: str, role: str = "every role") -> str:
     return f"{pair}/{role}" if pair else role
 
 

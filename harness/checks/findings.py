@@ -32,6 +32,11 @@ def unknown(where: str, why: str) -> Finding:
     return Finding(where, why, Outcome.NOT_PROVEN)
 
 
+def not_removed(where: str, left: Iterable[str]) -> list[Finding]:
+    """What the harness made and could not remove: it blocks, and tells nothing of the system."""
+    return [unknown(where, f"it could not be removed: {it}") for it in left]
+
+
 def failed(findings: Iterable[Finding]) -> float:
     """The number of places that failed; what could not be judged does not count."""
     return float(len({it.where for it in findings if it.outcome is Outcome.FAIL}))

@@ -1,4 +1,4 @@
-"""W9-LOAD: under the planned load requests are answered, and in time.
+"""W9-LOAD: under the planned load requests are answered, in time, and no slower than before.
 
 The generator comes first. If it was late or busy, neither its errors nor its times say anything of
 the platform: NOT PROVEN.
@@ -6,14 +6,16 @@ the platform: NOT PROVEN.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import inf, isfinite
 
+from harness.checks import rank_test
 from harness.checks.findings import Finding, Seen, conclude, limited, look, names, unknown, wanted
-from harness.core.model import Case, Verdict
-from harness.facts.loads import LOADS, Loads, Offered, Stage
+from harness.core.model import Case, Outcome, Verdict
+from harness.facts.loads import COMPARISON, LOADS, Compared, Loads, Offered, Stage
 from harness.facts.schema import Unknown
 
-_OFFERED, _ERRORS = "offered_percent", "errors_percent"
+_OFFERED, _ERRORS, _SLOWER = "offered_percent", "errors_percent", "slower_ratio"
 # Locust warns from here on: its single thread then delays answers. Source: locust.runners,
 # CPU_WARNING.
 _BUSY_PERCENT = 90.0
@@ -100,6 +102,82 @@ def in_time(case: Case) -> Verdict:
     )
 
 
+def no_slower(case: Case) -> Verdict:
+    """Under the same load the new platform answers within the ratio of the old one's times.
+
+    The 95th and the 99th percentile of each run are compared by ``rank_test``: FAIL when one of
+    them is proven above the ratio, a pass when all are proven below. What lies between is noise, or
+    too few runs: NOT PROVEN.
+    """
+    seen, target = look(case, COMPARISON), wanted(case, _SLOWER)
+    loads = case.cluster.loads
+    found = {name: it.get(name, _NOT_ASKED) for it in seen.values.values() for name in loads}
+    compared = {name: it.value for name, it in found.items() if not isinstance(it, Unknown)}
+    findings = [unknown(name, it.error) for name, it in found.items() if isinstance(it, Unknown)]
+    ratios: list[float] = []
+    for name, it in compared.items():
+        about = list(_of_runs(name, it, case.targets[_OFFERED]))
+        if not about:
+            about, ratio = _of_times(name, it, target[_SLOWER], tests=2 * len(loads))
+            ratios.append(ratio)
+        findings += about
+    if not loads:
+        findings.append(unknown("the profile", "it declares no load (loads)"))
+    days = sorted({it.recorded for it in compared.values() if it.recorded})
+    since = f", as recorded on {names(days)}" if days else ""
+    return conclude(
+        findings,
+        seen,
+        proven=f"{names(loads or ('nothing',))}: the new platform is no slower than the old "
+        f"one{since}",
+        measured={_SLOWER: round(max(ratios), 2)} if ratios and isfinite(max(ratios)) else {},
+        target=target,
+    )
+
+
+def _of_runs(name: str, compared: Compared, least: float) -> Iterator[Finding]:
+    """What was wrong with the generator, or with the old platform, in any of the runs."""
+    for side, runs in (("old", compared.old), ("new", compared.new)):
+        for number, run in enumerate(runs, start=1):
+            place = f"{name}, run {number} on the {side} platform"
+            yield from _of_generator(place, run, least)
+            if side == "old" and None in (run.whole.p95_ms, run.whole.p99_ms):
+                yield unknown(place, f"too few of its requests were answered: {run.whole.errors}")
+
+
+def _of_times(
+    name: str, compared: Compared, most: float, *, tests: int
+) -> tuple[list[Finding], float]:
+    """What the rank test says of both percentiles, and the larger of their measured ratios."""
+    findings: list[Finding] = []
+    ratios: list[float] = []
+    before, after = ([run.whole for run in runs] for runs in (compared.old, compared.new))
+    for words, old, new in (
+        ("p95", _times(it.p95_ms for it in before), _times(it.p95_ms for it in after)),
+        ("p99", _times(it.p99_ms for it in before), _times(it.p99_ms for it in after)),
+    ):
+        ratio, outcome = rank_test.judge(old, new, most, tests=tests)
+        ratios.append(ratio)
+        if outcome is Outcome.PASS:
+            continue
+        seen = f"{ratio:.2f} × the old platform's" if isfinite(ratio) else "too few answers"
+        says = f"expected {words} at most {most:g} × the old platform's, seen {seen}"
+        told = f"{says} ({_listed(old)} ms before, {_listed(new)} ms now)"
+        if outcome is Outcome.NOT_PROVEN:
+            told += ": too few runs, or too much noise, to tell"
+        findings.append(Finding(name, told, outcome))
+    return findings, max(ratios)
+
+
+def _times(percentiles: Iterable[float | None]) -> list[float]:
+    """One value a run; too few answers for a percentile are slower than anything."""
+    return [inf if it is None else it for it in percentiles]
+
+
+def _listed(times: Sequence[float]) -> str:
+    return ", ".join(f"{it:g}" if isfinite(it) else "none" for it in times)
+
+
 def _failed(stage: Stage) -> float:
     """The percentage of planned requests that failed."""
     return 100 * stage.failed / stage.planned
@@ -156,4 +234,5 @@ CHECKS = {
     "every load was offered as planned": offered_as_planned,
     "requests are answered under load": answered,
     "requests are answered in time under load": in_time,
+    "the new platform is no slower under the same load": no_slower,
 }

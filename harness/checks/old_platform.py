@@ -25,7 +25,9 @@ def _seen(case: Case) -> Seen[Remains]:
 def swarm_is_gone(case: Case) -> Verdict:
     """No machine is a node of a Swarm, runs a container of one, or comes back into one.
 
-    A Docker that is only stopped joins its Swarm again when it starts, so it has to leave first.
+    A Docker that is only stopped joins its Swarm again when it starts, so it has to leave first. So
+    does one that is removed and installed again: `apt remove` leaves the node's keys, and a
+    manager's copy of every secret, on the disk.
     """
     seen = _seen(case)
     findings = [it for name, found in seen.values.items() for it in _of_docker(name, found)]
@@ -37,6 +39,11 @@ def _of_docker(name: str, found: Remains) -> Iterator[Finding]:
         yield unknown(name, f"its Docker did not answer: {found.why}")
     if found.state not in (None, _OUT):
         yield Finding(name, f"expected no node of a Swarm, seen its Docker {found.state} in one")
+    elif found.comes_back and not found.installed:
+        says = "expected no Swarm on its disk, seen its keys and state without a Docker"
+        yield Finding(
+            name, f"{says}: one that is installed again joins it (rm -r /var/lib/docker/swarm)"
+        )
     elif found.comes_back:
         says = "expected Docker to have left its Swarm, seen that it would join it again"
         yield Finding(name, f"{says} (docker swarm leave --force)")

@@ -10,18 +10,20 @@ from statistics import median
 
 from harness.checks.findings import (
     Finding,
+    Seen,
     conclude,
     failed,
     limited,
     look,
     names,
+    not_removed,
     unknown,
     wanted,
 )
-from harness.core.declared import ParityRule
+from harness.core.declared_platform import ParityRule
 from harness.core.model import Case, Verdict
 from harness.facts.edge import TOO_MANY
-from harness.facts.parity import PARITY, Compared, Difference
+from harness.facts.parity import PARITY, WRITES, Compared, Difference, Parity
 from harness.facts.schema import Item, Unknown
 
 _NOT_ASKED = Unknown("it was not sent")
@@ -35,15 +37,35 @@ def same_answers(case: Case) -> Verdict:
     The old platform is asked twice. Where its own two answers differ, a difference to the new one
     proves nothing, and a rule has to say that it may be there. Without a rule that is NOT PROVEN.
     """
+    seen = look(case, PARITY)
+    return _same(case, seen, case.cluster.parity_requests, "requests")
+
+
+def same_answers_to_writes(case: Case) -> Verdict:
+    """Each request that writes, sent once to each side, has the same answer but for the rules."""
+    seen = look(case, WRITES)
+    requests = Seen({at: it.requests for at, it in seen.values.items()}, seen.unseen)
+    return _same(case, requests, case.cluster.parity_writes, "requests that write")
+
+
+def removed_again(case: Case) -> Verdict:
+    """What the requests made is removed by the declared requests, on both sides."""
+    seen = look(case, WRITES)
+    findings = [
+        it for found in seen.values.values() for it in not_removed("its writes", found.left)
+    ]
+    return conclude(findings, seen, proven="what the requests made is removed again")
+
+
+def _same(case: Case, seen: Seen[Parity], requests: Sequence[str], what: str) -> Verdict:
     key = "differing_count"
     target = wanted(case, key)
-    seen = look(case, PARITY)
-    requests, rules = case.cluster.parity_requests, case.cluster.parity_rules
+    rules = case.cluster.parity_rules
     hidden: Counter[ParityRule] = Counter()
     found = [(name, it.get(name, _NOT_ASKED)) for it in seen.values.values() for name in requests]
     findings = [it for name, item in found for it in _of_request(name, item, rules, hidden)]
     if not requests:
-        findings.append(unknown("the profile", "it declares no requests (parity)"))
+        findings.append(unknown("the profile", f"it declares no {what} (parity)"))
     answered = [it.value for _, it in found if not isinstance(it, Unknown)]
     told = [f"{hidden[it]} at {it.at} ({it.because})" for it in rules if hidden[it]]
     unused = [it.at for it in rules if not hidden[it]]
@@ -52,7 +74,7 @@ def same_answers(case: Case) -> Verdict:
     return conclude(
         findings,
         seen,
-        proven=f"{len(requests)} requests have the same answers{but}",
+        proven=f"{len(requests)} {what} have the same answers{but}",
         measured={key: failed(findings), **_times(answered)} if seen.values else {},
         target=target,
     )
@@ -108,4 +130,8 @@ def _names(rule: ParityRule, name: str, it: Difference) -> bool:
     return re.sub(rule.text, "", it.old) == re.sub(rule.text, "", it.other)
 
 
-CHECKS = {"both platforms give the same answers": same_answers}
+CHECKS = {
+    "both platforms give the same answers": same_answers,
+    "both platforms give the same answers to writes": same_answers_to_writes,
+    "what the requests made is removed again": removed_again,
+}

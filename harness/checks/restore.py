@@ -11,6 +11,7 @@ from harness.checks.findings import (
     failed,
     look,
     names,
+    not_removed,
     understood,
     unknown,
     wanted,
@@ -294,11 +295,7 @@ def little_lost(case: Case) -> Verdict:
 def nothing_left(case: Case) -> Verdict:
     """What the drill restored is gone again."""
     seen = look(case, RESTORE)
-    findings = [
-        unknown(trip.restored, f"it could not be removed: {left}")
-        for trip in seen.values.values()
-        for left in trip.left
-    ]
+    findings = [it for trip in seen.values.values() for it in not_removed(trip.restored, trip.left)]
     return conclude(findings, seen, proven="what was restored is removed again")
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from harness.checks.findings import Finding, conclude, failed, look, names, unknown, wanted
-from harness.core.declared import ServiceDeclared
+from harness.checks.findings import (
+    Finding,
+    Seen,
+    conclude,
+    failed,
+    look,
+    names,
+    unknown,
+    wanted,
+)
+from harness.core.declared_platform import ReadDeclared, ServiceDeclared
 from harness.core.model import Case, Verdict
 from harness.facts.schema import Item, Unknown
-from harness.facts.services import REGISTRATIONS, SERVICES, Service
+from harness.facts.services import CALLS, REGISTRATIONS, SERVICES, Caller, Read, Service
 
 _NOT_ASKED = Unknown("it was not asked for")
 
@@ -50,6 +59,79 @@ def _of_service(declared: ServiceDeclared, item: Item[Service | None]) -> Iterat
         yield Finding(where, f"expected TCP port {declared.port} of the Service, seen {seen}")
     elif item.value.ready[declared.port] == 0:
         yield Finding(where, "expected a ready pod behind the Service, seen none")
+
+
+def calls_get_through(case: Case) -> Verdict:
+    """Each service reaches all that it calls from its own pods, by the names that it uses.
+
+    A connection proves the name, the network policies on both sides, and a program that listens.
+    """
+    declared, known = case.cluster.service_calls, case.cluster.services
+    seen = look(case, CALLS)
+    findings: list[Finding] = []
+    for name, caller in _callers(seen, declared, findings):
+        for was in declared[name]:
+            item = caller.calls.get(was, _NOT_ASKED)
+            where = f"{name} → {was}"
+            if isinstance(item, Unknown):
+                findings.append(unknown(where, item.error))
+            elif item.value.error is not None:
+                says = f"expected a connection from {caller.pod}, seen {item.value.error}"
+                findings.append(Finding(where, says))
+    uncalled = {it.was for it in known} - {was for it in declared.values() for was in it}
+    findings += [
+        unknown(it, "no caller is declared that calls it (services.callers)")
+        for it in sorted(uncalled)
+    ]
+    number = sum(map(len, declared.values()))
+    return conclude(
+        findings, seen, proven=f"{number} calls of {len(declared)} services get through"
+    )
+
+
+def _callers(
+    seen: Seen[Mapping[str, Item[Caller]]], names: Iterable[str], findings: list[Finding]
+) -> Iterator[tuple[str, Caller]]:
+    """The pods that were asked, by their service; a finding for each service without one."""
+    for found in seen.values.values():
+        for name in names:
+            item = found.get(name, _NOT_ASKED)
+            if isinstance(item, Unknown):
+                findings.append(unknown(name, item.error))
+            else:
+                yield name, item.value
+
+
+def databases_are_read(case: Case) -> Verdict:
+    """Each service answers a read from its database as declared; a health page proves nothing."""
+    declared = case.cluster.service_reads
+    seen = look(case, CALLS)
+    findings: list[Finding] = []
+    for name, caller in _callers(seen, declared, findings):
+        item = caller.read or _NOT_ASKED
+        if isinstance(item, Unknown):
+            findings.append(unknown(name, item.error))
+        else:
+            findings += _of_read(f"{name} {declared[name].path}", declared[name], item.value)
+    if not declared:
+        findings.append(unknown("the profile", "it declares no read (services.callers, reads)"))
+    return conclude(
+        findings, seen, proven=f"{names(declared or ('nothing',))} read their databases"
+    )
+
+
+def _of_read(where: str, declared: ReadDeclared, seen: Read) -> Iterator[Finding]:
+    if seen.error is not None:
+        yield Finding(where, f"expected an answer, seen {seen.error}")
+        return
+    if seen.status != declared.status:
+        yield Finding(where, f"expected status {declared.status}, seen {seen.status}")
+    if not seen.says:
+        yield Finding(where, f"expected “{declared.says}” in the answer, seen {seen.excerpt}")
+    for pointer, value in declared.has.items():
+        found = seen.fields.get(pointer, "nothing")
+        if found != value:
+            yield Finding(where, f"expected {pointer} {value}, seen {found}")
 
 
 def _called(declared: ServiceDeclared) -> str:
@@ -97,5 +179,7 @@ def _of_registration(name: str, entry: str, item: Item[tuple[str, ...]]) -> Iter
 
 CHECKS = {
     "each service has its declared name and port": services_have_their_names,
+    "each service reaches what it calls from its own pods": calls_get_through,
+    "each service reads its database": databases_are_read,
     "each side effect is registered exactly once": registered_once,
 }

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from harness.checks import clients
 from harness.checks.findings import Finding, Seen, conclude, looks, unknown, wanted
+from harness.checks.theil_sen import slope
 from harness.core.model import Case, Outcome, Verdict
-from harness.facts.drills import SOAK, EndReason, SoakFacts, TurnFacts
+from harness.facts.drills import SOAK, EndReason, Footprint, SoakFacts, TurnFacts
 
 # The amount of each thing, by place.
 _Places: TypeAlias = Mapping[str, Mapping[str, int] | str]
 
 _HOUR_S = 3600.0
 _MIB = "_mib"
+# What is free also goes into caches: its amount tells nothing.
+_FREE = "available_mib"
 # So small a difference in number is no leak.
 _SLACK = 8
 
@@ -115,16 +118,55 @@ def _too_many_idle(parts: Mapping[str, SoakFacts]) -> Iterator[Finding]:
 
 
 def nothing_leaked(case: Case) -> Verdict:
-    """The end has no more of each thing than the start, plus what the soak allows."""
+    """Neither the end nor the trend has more of each thing than the start and what is allowed.
+
+    The last look alone may miss a leak: something was freed just then. A trend is the growth that
+    all looks together prove, over the whole part (``harness.checks.theil_sen``).
+    """
     seen, parts = _parts(case)
     findings = []
+    growth: list[float] = []
     for name, part in parts.items():
         prints = part["footprints"]
         if len(prints) < 2:
             findings.append(unknown(name, "fewer than two footprints were taken"))
             continue
         findings += _grown(name, prints[0]["seen"], prints[-1]["seen"], part["grows_percent"])
-    return conclude(findings, seen, proven="nothing grew that should not have")
+        for (place, kind), points in series(prints).items():
+            trend, lasted_s = slope(points), points[-1][0] - points[0][0]
+            if trend is None:
+                continue
+            start = points[0][1]
+            growth += [100 * trend.middle * lasted_s / start] if start else []
+            most = _allowed(kind, start, part["grows_percent"]) - start
+            if trend.least * lasted_s > most:
+                text = f"expected {kind} to grow by at most {most:.0f} in {_hours(lasted_s)}, seen"
+                text += f" a trend of at least {trend.least * lasted_s:.0f}"
+                findings.append(Finding(f"{name}, {place}", f"{text} ({start:.0f} at the start)"))
+    measured = {"growth_percent": round(max(growth), 2)} if growth else {}
+    proven = "nothing grew that should not have"
+    return conclude(findings, seen, proven=proven, measured=measured)
+
+
+def series(prints: Sequence[Footprint]) -> Mapping[tuple[str, str], list[tuple[float, float]]]:
+    """The amounts over time (seconds), by place and kind, of all that may leak."""
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for it in prints:
+        for place, amounts in it["seen"].items():
+            for kind, number in amounts.items() if not isinstance(amounts, str) else ():
+                if kind != _FREE:
+                    found.setdefault((place, kind), []).append((it["at_s"], float(number)))
+    return found
+
+
+def _allowed(kind: str, start: float, percent: float) -> float:
+    """How much there may be at the end."""
+    slack = _SLACK * 8 if kind.endswith(_MIB) else _SLACK
+    return start * (1 + percent / 100) + slack
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / _HOUR_S:.1f} hours"
 
 
 def _grown(part: str, first: _Places, last: _Places, percent: float) -> Iterator[Finding]:
@@ -135,11 +177,8 @@ def _grown(part: str, first: _Places, last: _Places, percent: float) -> Iterator
             yield unknown(where, str(before if isinstance(before, str) else after))
             continue
         for kind, number in before.items():
-            if kind == "available_mib":
-                continue  # what is free also goes into caches
-            slack = _SLACK * 8 if kind.endswith(_MIB) else _SLACK
-            most = number * (1 + percent / 100) + slack
-            if after[kind] > most:
+            most = _allowed(kind, number, percent)
+            if kind != _FREE and after[kind] > most:
                 text = f"expected at most {most:.0f} {kind} at the end, seen {after[kind]}"
                 yield Finding(where, f"{text} ({number} at the start)")
 

@@ -15,12 +15,16 @@ from harness.commands.bench import bench
 from harness.commands.doctor import doctor
 from harness.commands.heal import heal
 from harness.commands.lab import lab
+from harness.commands.load import load
 from harness.commands.output import say_json
 from harness.commands.own_checks import lint, test
 from harness.commands.past_runs import history, report, verify
 from harness.commands.plan import plan
 from harness.commands.provision import provision
-from harness.commands.runs import drill, gate, load, replay, soak
+from harness.commands.rehearse import rehearse
+from harness.commands.runbook import runbook
+from harness.commands.runs import drill, gate, replay, soak
+from harness.commands.shift import shift
 from harness.core.errors import HarnessError
 from harness.core.model import Exit
 
@@ -34,8 +38,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    *(gate, drill, load, soak, replay, plan, heal, doctor),
-    *(report, verify, history, lint, test),
+    *(gate, drill, rehearse, load, soak, replay, shift, plan, heal, doctor),
+    *(report, verify, history, runbook, lint, test),
 ):
     app.command()(command)
 app.add_typer(bench)

@@ -29,7 +29,7 @@ from harness.faults.preflight import DISRUPTION
 from harness.ledger.platform import LEDGER
 from harness.probes import PROBES, backups
 from harness.probes.host_facts import clock
-from harness.probes.permissions import Permission, all_permissions
+from harness.probes.permissions import JOURNEYS, Permission, all_permissions
 from harness.settings import Profile, load_profile
 from harness.transport import Reach, connect
 from harness.transport.objects import flag, must
@@ -247,7 +247,7 @@ def _api_server(reach: Reach, machine: Machine) -> DoctorItem:
         "its API server",
         answer.status == 200,
         f"{url} answers {answer.status}",
-        "do the kubeconfig's credentials hold on this server?",
+        "find out why this server refuses the kubeconfig's credentials",
     )
 
 
@@ -285,16 +285,18 @@ def _identity(profile: Profile, uid: str) -> DoctorItem:
         "identity",
         uid == declared,
         f"cluster {uid}" if uid == declared else f"expected {declared}, seen {uid}",
-        f"is {profile.access.kubeconfig} of another cluster?",
+        f"name the kubeconfig of this cluster, not {profile.access.kubeconfig}; or correct `uid:`",
     )
 
 
 def _permissions(reach: Reach) -> DoctorItem:
     """Permissions, asked from the API itself, which knows every role and every authorizer.
 
-    The permissions of drills are asked only where drills are allowed.
+    The permissions of drills and journeys are asked only where disruption is allowed.
     """
     drills = {*DISRUPTION, *LEDGER} if reach.profile.allow_disruption else set()
+    if reach.profile.allow_disruption and reach.profile.journeys is not None:
+        drills |= set(JOURNEYS)
     wanted = {str(it): it for it in sorted(drills.union(all_permissions(PROBES, reach.profile)))}
     allowed = in_each(wanted, lambda name: _allowed(reach, wanted[name]), at_once=_AT_ONCE)
     for answer in allowed.values():

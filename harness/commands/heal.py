@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -12,20 +12,22 @@ import typer
 
 from harness.checks import CHECKS
 from harness.commands.output import AsJson, Cluster, say, say_json
-from harness.core.errors import ConfigError, HarnessError
+from harness.core.errors import ConfigError, Refused, in_a_line
 from harness.core.model import Exit
 from harness.drill.recovery import (
     RecoveryResult,
     recover_from_journal,
     recover_leftovers,
+    remove_made,
     sweep_folders,
     sweep_namespaces,
+    sweep_rehearsal,
 )
 from harness.gate import RunState
 from harness.record.bundle import Signer, pack
 from harness.record.history import run_folder
 from harness.record.journal import Journal, JournalReader, Record
-from harness.record.records import FaultEvent, Kind
+from harness.record.records import FaultEvent, Kind, Made
 from harness.record.redaction import Redactor, secrets_of
 from harness.report import draw
 from harness.settings import ROOT, Profile, load_profile
@@ -41,38 +43,34 @@ def heal(
         typer.Argument(help="A run; by default every one that left a fault.", show_default=False),
     ] = None,
     cluster: Cluster = "lab",
+    removed: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A customer of a killed run who was removed by hand.", show_default=False
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Undo every fault that is still there: from the journals, and from traces on the machines.
 
-    Also removes the namespaces that killed runs left, with their claims and volumes, and the files
-    of killed scripts on machines; those of active runs stay.
+    Also removes what killed restores and rehearsals left at the databases, the namespaces that
+    killed runs left, with their claims and volumes, and the files of killed scripts on machines;
+    those of active runs stay. A rehearsal is found by its names, also without its journal. A
+    killed journey's customer, and what requests of W7-PARITY made, is removed as far as that needs
+    no password; the rest is named, until --removed says that it is gone.
 
     Example: ./cutover heal --cluster contabo
 
     May be run at any time, any number of times, and while a drill runs: it ends that drill's fault.
 
-    Ends with 0 (nothing is left), 2 (wrong usage) or 5 (something is left, or a machine could not
-    be asked).
+    Ends with 0 (nothing is left), 2 (wrong usage) or 5 (something is left, or a machine or a
+    database could not be asked).
     """
     profile = load_profile(cluster)
     named = None if run is None else run_folder(ROOT / "reports", run)
     unread: list[str] = []
     with connect(profile) as reach:
-        # Traces on machines first: a broken journal must not prevent their undo.
-        mended = [*recover_leftovers(reach)]
-        for folder in _newest() if named is None else [named]:
-            try:
-                mended += _mend_run(folder, profile, reach, unread)
-            except Exception as error:  # one bad journal does not stop the others
-                unread.append(f"{folder.name}: {_in_words(error)}")
-        mended += sweep_folders(reach)
-        # Last: checking that their owners are gone takes a while.
-        mended += sweep_namespaces(reach, _said)
-    if named is not None:
-        mended += [
-            RecoveryResult(what="its journal", place=named.name, trouble=it) for it in unread
-        ]
+        mended = [*_mend_all(reach, named, unread, removed or ())]
     left = [it for it in mended if it.trouble]
     status = Exit.UNHEALED if left else Exit.GO
     if as_json:
@@ -83,8 +81,35 @@ def heal(
             say(f"left out: {words}")
         for it in mended:
             say(f"{it.place:<14} {it.what}: {it.trouble or 'taken back'}")
-        say("something is left" if left else "nothing is left")
+        nothing = "nothing else is left" if unread else "nothing is left"
+        say("something is left" if left else nothing)
     raise typer.Exit(int(status))
+
+
+def _mend_all(
+    reach: Reach, named: Path | None, unread: list[str], by_hand: Collection[str]
+) -> Iterator[RecoveryResult]:
+    """Undo what the named run left, or the newest ones, and what is found without a journal.
+
+    What cannot be read is listed in ``unread``.
+    """
+    # Traces on machines first: a broken journal must not prevent their undo.
+    yield from recover_leftovers(reach)
+    for folder in _newest() if named is None else [named]:
+        try:
+            yield from _mend_run(folder, reach, unread, by_hand)
+        except Exception as error:  # one bad journal does not stop the others
+            unread.append(f"{folder.name}: {in_a_line(error)}")
+    if named is not None:
+        for words in unread:
+            yield RecoveryResult(what="its journal", place=named.name, trouble=words)
+    yield from sweep_folders(reach)
+    try:
+        yield from sweep_rehearsal(reach, "heal", _said)
+    except Refused as error:  # a rehearsal may be under way: nothing is left by it
+        unread.append(f"the databases: {in_a_line(error)}")
+    # Last: checking that their owners are gone takes a while.
+    yield from sweep_namespaces(reach, _said)
 
 
 def _said(text: str) -> None:
@@ -97,52 +122,61 @@ def _newest() -> Sequence[Path]:
     return [path.parent for path in found if not path.parent.is_symlink()][:_NEWEST]
 
 
-def _left(folder: Path, profile: Profile) -> Mapping[str, FaultEvent]:
-    """The faults of a run that are not known to be gone; none of another cluster's run.
+def _state_of(records: Iterable[Record], profile: Profile) -> RunState | None:
+    """What a run left; None for a run on another cluster.
 
     NotProven when its journal cannot be read.
     """
-    return _left_of(JournalReader(folder), profile)
-
-
-def _left_of(records: Iterable[Record], profile: Profile) -> Mapping[str, FaultEvent]:
     run_state = RunState.of(records, CHECKS)
-    return run_state.left if run_state.manifest.cluster.name == profile.name else {}
+    return run_state if run_state.manifest.cluster.name == profile.name else None
 
 
-def _in_words(error: Exception) -> str:
-    said = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
-    return said.partition("\n")[0]
+def _journal(journal: Journal, it: RecoveryResult, made: Mapping[str, Made]) -> None:
+    """Record that a leftover of the run is gone."""
+    if it.made:
+        gone = Made(event="removed", kind=made[it.made]["kind"], name=made[it.made]["name"])
+        journal.append(Kind.MADE, it.made, {**gone, "by": "heal"})
+        return
+    journal.append(Kind.FAULT, it.fault, FaultEvent(event="healed", by="heal"))
+    journal.append(Kind.FAULT, it.fault, FaultEvent(event="heal-proved", by="heal"))
 
 
 def _mend_run(
-    folder: Path, profile: Profile, reach: Reach, unread: list[str]
+    folder: Path, reach: Reach, unread: list[str], by_hand: Collection[str]
 ) -> Sequence[RecoveryResult]:
     """Undo what one run left, record it in its journal, and draw its reports again.
 
     An active run records its fault's end itself. Reports that cannot be drawn are listed in
     ``unread``; the undo still counts.
     """
-    if not _left(folder, profile):
+    before = _state_of(JournalReader(folder), reach.profile)
+    if before is None or not (before.left or before.made):
         return []
     signer = Signer.load(None)
-    redactor = Redactor(secrets_of(profile) | signer.secrets, signer.derived("redaction"))
-    left: dict[str, FaultEvent] = {}
+    redactor = Redactor(secrets_of(reach.profile) | signer.secrets, signer.derived("redaction"))
+    found: list[RunState] = []
     try:
         journal = Journal.reopen(
-            folder, redactor, accept=lambda records: left.update(_left_of(records, profile))
+            folder, redactor, accept=lambda records: found.append(RunState.of(records, CHECKS))
         )
     except ConfigError:
         return []
     with journal:
-        mended = [*recover_from_journal(reach, left)]
+        (run_state,) = found
+        mended = [*recover_from_journal(reach, run_state.left)]
+        made = run_state.made
+        there = {what: it for what, it in made.items() if it["name"] not in by_hand}
+        mended += [
+            RecoveryResult(what=f"the {what}", place="platform", made=what)
+            for what in made.keys() - there.keys()
+        ]
+        mended += remove_made(reach, there, f"heal {folder.name}", _said)
         for it in mended:
             if it.trouble is None:
-                journal.append(Kind.FAULT, it.fault, FaultEvent(event="healed", by="heal"))
-                journal.append(Kind.FAULT, it.fault, FaultEvent(event="heal-proved", by="heal"))
+                _journal(journal, it, run_state.made)
     try:
         draw(folder, CHECKS)
         pack(folder, signer)
     except Exception as error:
-        unread.append(f"{folder.name}: its reports cannot be drawn again: {_in_words(error)}")
+        unread.append(f"{folder.name}: its reports cannot be drawn again: {in_a_line(error)}")
     return mended

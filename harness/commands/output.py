@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import IO, Annotated, Protocol, Self
@@ -27,6 +28,8 @@ from harness.gate import Judgement, Manifest
 from harness.pytest_gate.catalogue import Scenario
 from harness.record.journal import utc_text
 from harness.report.words import duration, printable
+from harness.settings.drills import Drill
+from harness.settings.loads import Load
 
 Cluster = Annotated[str, typer.Option("--cluster", help="Cluster profile, by name or path.")]
 AllowDisruption = Annotated[
@@ -43,6 +46,16 @@ def say(text: str = "") -> None:
 def say_json(document: object) -> None:
     """Print the command's answer as JSON."""
     _write(f"{json.dumps(document, ensure_ascii=False, indent=2)}\n")
+
+
+def say_list(what: str, named: Sequence[Drill | Load], *, as_json: bool) -> None:
+    """Print the names and titles of all drills or loads; as JSON, all that is declared of them."""
+    if as_json:
+        rows = [it.model_dump(mode="json", by_alias=True) for it in named]
+        say_json({"schema": 1, what: rows})
+        return
+    for it in named:
+        say(f"{it.name:<22} {it.title}")
 
 
 def _write(text: str) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -17,7 +17,7 @@ from harness.core.model import Exit
 from harness.core.parallel import begin
 from harness.faults.kinds import FAULTS
 from harness.pytest_gate.catalogue import read_features
-from harness.pytest_gate.lint import Mistake, features, files
+from harness.pytest_gate.lint import Mistake, features, files, runbook
 from harness.settings import ROOT, Profile, load_gates, load_profile
 
 _BIN = Path(sys.executable).parent
@@ -34,14 +34,15 @@ _FAST = ("--dist", "worksteal", "-m", "not lab and not slow")
 _ALL = ("--dist", "loadscope", "--durations", "40", "-m", "")
 
 
-def lint(cluster: Cluster = "lab", as_json: AsJson = False) -> None:
+def lint(context: typer.Context, cluster: Cluster = "lab", as_json: AsJson = False) -> None:
     """Check features, gate files, waivers and steps for anything that could pass without proof.
 
     Example: ./cutover lint
 
     Ends with 0 when nothing is wrong, and with 1 when something is; runs nothing.
     """
-    found = _mistakes_in(ROOT, load_profile(cluster))
+    options = command_options(context.find_root().command)
+    found = [*_mistakes_in(ROOT, load_profile(cluster)), *runbook.mistakes(ROOT, options)]
     errors = [mistake for mistake in found if not mistake.note]
     if as_json:
         say_json({"schema": 1, "found": [asdict(mistake) for mistake in found]})
@@ -50,6 +51,21 @@ def lint(cluster: Cluster = "lab", as_json: AsJson = False) -> None:
             say(f"{mistake.where}: {'note' if mistake.note else 'error'}: {mistake.says}")
         say(f"{len(errors)} errors, {len(found) - len(errors)} notes")
     raise typer.Exit(int(Exit.NO_GO if errors else Exit.GO))
+
+
+def command_options(command: Any, words: tuple[str, ...] = ()) -> dict[str, frozenset[str]]:
+    """The options of each command below this one, by its words.
+
+    Its type belongs to typer, which keeps a copy of click to itself.
+    """
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        opts = frozenset(option for parameter in command.params for option in parameter.opts)
+        return {" ".join(words): opts}
+    found: dict[str, frozenset[str]] = {}
+    for name, one in inner.items():
+        found |= command_options(one, (*words, name))
+    return found
 
 
 def _mistakes_in(root: Path, profile: Profile) -> list[Mistake]:
@@ -73,6 +89,7 @@ def _rest(root: Path, profile: Profile) -> Iterator[Mistake]:
     yield from files.unproven(root, scenarios)
     yield from files.unhealable(FAULTS, root)
     yield from files.drills(root, scenarios, FAULTS)
+    yield from files.clusters(root)
     yield from files.never_red(CHECKS, root)
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import Annotated, TypedDict
 
 import typer
 
 from harness.commands.output import AsJson, Cluster, say, say_json
+from harness.drill.order import longest_s, machine_count, place
 from harness.drill.planning import FaultPlan, planned
 from harness.gate import Manifest
 from harness.pytest_gate.launch import Asked, plan_run
 from harness.report.words import bound
 from harness.settings import Profile, Requirement, load_profile
-from harness.settings.drills import load_drill
+from harness.settings.drills import drill_names, load_drill
 from harness.transport import connect
 
 
@@ -29,6 +31,13 @@ class PlanRow(TypedDict):
     gap: str | None
 
 
+class DrillRow(TypedDict):
+    """A drill in the plan of a week, and how long it may take (minutes)."""
+
+    drill: str
+    up_to_min: float
+
+
 def plan(
     what: Annotated[str, typer.Argument(help="A week, 1 to 10, or a drill.", metavar="WEEK|DRILL")],
     cluster: Cluster = "lab",
@@ -42,8 +51,9 @@ def plan(
 
     Example: ./cutover plan lose-machine --cluster contabo
 
-    For a week: its targets, scenarios, waivers and gaps. For a drill: its targets, every command
-    with its undo, the permissions, and the quorum arithmetic. Nothing is touched.
+    For a week: its targets, scenarios, waivers, gaps, and its drills in their order. For a drill:
+    its targets, every command with its undo, the permissions, and the quorum arithmetic. Nothing is
+    touched.
     """
     profile = load_profile(cluster)
     profile.require_machines(machine or ())
@@ -97,8 +107,10 @@ def _say_fault(fault: FaultPlan) -> None:
 def _plan_week(week: int, cluster: str, profile: Profile, *, as_json: bool) -> None:
     manifest = plan_run(Asked(cluster=cluster, week=week), profile)
     rows = [_row(requirement, manifest) for requirement in manifest.requirements]
+    drills = _drills(manifest, profile)
     if as_json:
-        say_json({"schema": 1, "week": week, "cluster": profile.name, "requirements": rows})
+        plan_json = {"week": week, "cluster": profile.name, "requirements": rows}
+        say_json({"schema": 1, **plan_json, "drills": drills})
         return
     say(f"Week {week} on {profile.name}: {profile.title}")
     machines = ", ".join(f"{it.name} ({it.address})" for it in manifest.cluster.machines)
@@ -111,6 +123,28 @@ def _plan_week(week: int, cluster: str, profile: Profile, *, as_json: bool) -> N
             say(f"  scenario  {scenario}")
         if row["gap"]:
             say(f"  !         {row['gap']}")
+    _say_drills(drills, profile.drills_within_min)
+
+
+def _drills(manifest: Manifest, profile: Profile) -> list[DrillRow]:
+    """The drills of a gate, in the order in which it runs them."""
+    names = {it.drill for it in manifest.scenarios if manifest.why_not_applicable(it) is None}
+    drills = [load_drill(name) for name in drill_names() if name in names]
+    placed = sorted(drills, key=lambda it: (place(it, machine_count(it, profile)), it.name))
+    return [
+        {"drill": it.name, "up_to_min": round(longest_s(it, machine_count(it, profile)) / 60, 1)}
+        for it in placed
+    ]
+
+
+def _say_drills(drills: Sequence[DrillRow], within_min: float | None) -> None:
+    if not drills:
+        return
+    together = f"together up to {sum(it['up_to_min'] for it in drills):.0f} min"
+    declared = "no limit is declared" if within_min is None else f"{within_min:g} min are declared"
+    say(f"\nDrills, in this order: {together}, {declared} (drills_within_min)")
+    for it in drills:
+        say(f"  up to {it['up_to_min']:4.0f} min  {it['drill']}")
 
 
 def _row(requirement: Requirement, manifest: Manifest) -> PlanRow:
@@ -119,7 +153,8 @@ def _row(requirement: Requirement, manifest: Manifest) -> PlanRow:
     waived = [it for it in manifest.waivers if it.requirement == requirement.id]
     gap = None
     if absent is not None:
-        gap = f"not applicable: {absent}"
+        word = "NOT PROVEN" if manifest.is_undeclared(requirement.needs) else "not applicable"
+        gap = f"{word}: {absent}"
     elif not scenarios:
         gap = "no scenario proves it yet: NOT PROVEN"
     elif waived:

@@ -28,6 +28,7 @@ from harness.commands.output import (
     Teller,
     say,
     say_json,
+    say_list,
 )
 from harness.core.errors import ConfigError, HarnessError, NotProven
 from harness.core.model import Exit
@@ -41,7 +42,7 @@ from harness.record.redaction import Redactor, secrets_of
 from harness.report import summary_lines
 from harness.settings import ROOT, Profile, load_gates, load_profile
 from harness.settings.drills import SOAK_REQUIREMENT as SOAK
-from harness.settings.drills import drill_names, find_load, load_drill, load_names, seconds
+from harness.settings.drills import drill_names, load_drill, seconds
 
 DISRUPTING = ("--week=9", "--allow-disruption")
 _ONLY_DRILLS = "--only=W9-DRILLS"
@@ -130,7 +131,7 @@ def drill(
     touched) or 5 (the fault could not be undone).
     """
     if show:
-        _list(as_json=as_json)
+        say_list("drills", [load_drill(it) for it in drill_names()], as_json=as_json)
         raise typer.Exit(int(Exit.GO))
     if name is None:
         raise ConfigError("which drill?", remedy="./cutover drill --list")
@@ -141,52 +142,6 @@ def drill(
     options = [*DISRUPTING, _ONLY_DRILLS, f"--drill={name}"]
     options += [f"--machine={it}" for it in machine or ()]
     options += [f"--seed={seed}"] if seed is not None else []
-    raise typer.Exit(run_features(cluster, options, as_json=as_json))
-
-
-def _list(*, as_json: bool) -> None:
-    drills = [load_drill(name) for name in drill_names()]
-    if as_json:
-        rows = [it.model_dump(mode="json", by_alias=True) for it in drills]
-        say_json({"schema": 1, "drills": rows})
-        return
-    for it in drills:
-        say(f"{it.name:<22} {it.title}")
-
-
-def load(
-    name: Annotated[
-        str | None, typer.Argument(help="A load, such as busy-hour.", show_default=False)
-    ] = None,
-    cluster: Cluster = "lab",
-    show: Annotated[bool, typer.Option("--list", help="List the loads, and do nothing.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Offer one load to the ingress, stage by stage, and judge the answers.
-
-    Example: ./cutover load busy-hour --cluster lab
-
-    Requests come at the planned rate, whether earlier ones were answered or not. Rates, stages and
-    the time in which 99 % must be answered are in scenarios/load.
-
-    Ends with 0 (it held), 1 (it did not), 2 (wrong usage) or 3 (not proven: a generator that was
-    late, a limit of the ingress, or no comparison with the old platform).
-    """
-    if show:
-        loads = [find_load(it) for it in load_names()]
-        if as_json:
-            rows = [it.model_dump(mode="json", by_alias=True) for it in loads]
-            say_json({"schema": 1, "loads": rows})
-        for it in () if as_json else loads:
-            say(f"{it.name:<22} {it.title}")
-        raise typer.Exit(int(Exit.GO))
-    if name is None:
-        raise ConfigError("which load?", remedy="./cutover load --list")
-    if not find_load(name).stages:
-        raise ConfigError(
-            f"the load {name} has no end: it is one of drills", remedy="give it `stages:`"
-        )
-    options = ["--week=9", "--only=W9-LOAD", f"--load={name}"]
     raise typer.Exit(run_features(cluster, options, as_json=as_json))
 
 

@@ -1,6 +1,6 @@
 """A cluster as its profile declares it, in the form for checks.
 
-Imports only the standard library. Every value is frozen.
+Imports only the standard library, and the platform's part of it. Every value is frozen.
 """
 
 from __future__ import annotations
@@ -8,6 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
+
+from harness.core.declared_platform import (
+    JourneyDeclared,
+    ParityRule,
+    ReadDeclared,
+    ScheduleDeclared,
+    ServiceDeclared,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,15 +221,6 @@ class IngressDeclared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceDeclared:
-    """A service's name and port on Kubernetes, and ``was`` both under the Swarm (NAME:PORT)."""
-
-    was: str
-    name: str
-    port: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreDeclared:
     """What a restored backup may differ in: rows at most (None: any), by table; and objects."""
 
@@ -291,22 +290,13 @@ class RoleDeclared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ParityRule:
-    """What may differ between two platforms' answers: ``harness.settings.parity.Rule``."""
-
-    at: str
-    because: str
-    requests: str = "*"
-    text: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """A cluster profile's declarations, as far as checks may know them.
 
     ``parts`` are the declared parts of the stack ("cilium", "metallb", "network-policy",
     "rook-cluster" …). A requirement of an absent part is not applicable; ``absent[part]`` is the
-    reason, in the profile's own words.
+    reason, in the profile's own words. A requirement of a part in ``undeclared`` is NOT PROVEN: the
+    profile neither declares it nor says why it is absent.
     """
 
     name: str
@@ -314,6 +304,7 @@ class Cluster:
     kubernetes_version: str
     parts: frozenset[str] = frozenset()
     absent: Mapping[str, str] = field(default_factory=dict)
+    undeclared: frozenset[str] = frozenset()
     expected_taints: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sysctls: Mapping[str, str] = field(default_factory=dict)
     tolerated_units: Mapping[str, str] = field(default_factory=dict)  # unit → why it may fail
@@ -334,20 +325,27 @@ class Cluster:
     ingress: IngressDeclared | None = None
     services: tuple[ServiceDeclared, ...] = ()
     services_namespace: str = ""
+    # A caller → NAME:PORT under the Swarm of what it calls; a service → a read of its database.
+    service_calls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    service_reads: Mapping[str, ReadDeclared] = field(default_factory=dict)
     privileges: tuple[PrivilegesDeclared, ...] = ()
     accounts: Mapping[str, AccountDeclared] = field(default_factory=dict)  # by NAMESPACE/NAME
     loads: Mapping[str, float | None] = field(default_factory=dict)  # name → its p99_ms
     parity_requests: tuple[str, ...] = ()
+    parity_writes: tuple[str, ...] = ()
     parity_rules: tuple[ParityRule, ...] = ()
+    journeys: Mapping[str, JourneyDeclared] = field(default_factory=dict)  # by name
     registrations: Mapping[str, str] = field(default_factory=dict)  # name → its one entry
     postgres: PostgresDeclared = field(default_factory=PostgresDeclared)
     # The name of a pair of servers → object → why it differs there.
     equality_different: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     # The name of a pair of servers → a role of its target.
     database_roles: Mapping[str, Mapping[str, RoleDeclared]] = field(default_factory=dict)
+    dump_different: Mapping[str, str] = field(default_factory=dict)  # pattern → why
     queues_lost: Mapping[str, str] | None = None  # pattern → why; None: no queues are declared
     sessions_lost: Mapping[str, str] | None = None
     restore: RestoreDeclared = RestoreDeclared()
+    schedules: tuple[ScheduleDeclared, ...] = ()  # of Velero's backups
     unjudged: tuple[str, ...] = ()  # addresses of excluded machines (``without``)
 
     def without(self, name: str) -> Cluster:

@@ -109,3 +109,13 @@ class NotProven(HarnessError):
 
 class Unhealed(HarnessError):
     """A fault could not be undone; this outranks every other result."""
+
+
+def in_words(error: BaseException) -> str:
+    """An error's text; for an error from outside the harness, with its type."""
+    return str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+
+
+def in_a_line(error: BaseException) -> str:
+    """The same, without the remedy."""
+    return in_words(error).partition("\n")[0]

@@ -2,7 +2,8 @@
 
 ``begin`` makes one call. ``within`` makes one call with a wall-clock limit; ``answer_of`` makes one
 that can be aborted. ``in_each`` makes one call per key, each with its own deadline.
-``side_by_side`` makes one call per key within a deadline.
+``side_by_side`` makes one call per key within a deadline. ``running`` makes calls while a body
+runs; ``entering`` enters a context meanwhile, and the body need not wait for it.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeAlias, TypeVar
 
-from harness.core.errors import HarnessError, TimedOut
+from harness.core.errors import HarnessError, TimedOut, in_words
 from harness.core.notices import collecting
 
 S = TypeVar("S", covariant=True)
@@ -46,6 +47,61 @@ def begin(call: Callable[[], T], *, name: str | None = None) -> Future[T]:
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return answer
+
+
+@contextmanager
+def running(
+    calls: Mapping[str, Callable[[], None]], stop: threading.Event, *, within_s: float
+) -> Iterator[None]:
+    """Make calls, by the names of their threads, while the body runs; then tell them to stop.
+
+    Each call must end soon after ``stop`` is set: it is waited for, at most so many seconds.
+    """
+    threads = [
+        threading.Thread(target=call, name=name, daemon=True) for name, call in calls.items()
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(timeout=within_s)
+
+
+@contextmanager
+def entering(
+    part: AbstractContextManager[T], *, leaves_within_s: float, tell: Callable[[str], object]
+) -> Iterator[Future[T]]:
+    """Enter ``part`` on a thread of its own while the body runs; the Future has what it gives.
+
+    The thread leaves it when the body has ended, also if it is entered only then. It is waited for,
+    at most so many seconds; ``tell`` gets the reason if leaving fails, or takes longer.
+    """
+    entered: Future[T] = Future()
+    over = threading.Event()
+
+    def hold() -> None:
+        try:
+            with part as given:
+                entered.set_result(given)
+                over.wait()
+        except Exception as error:
+            if entered.done():
+                raise
+            entered.set_exception(error)
+
+    left = begin(hold, name="a context beside the body")
+    try:
+        yield entered
+    finally:
+        over.set()
+        try:
+            left.result(timeout=leaves_within_s)
+        except Exception as error:
+            late = f"it did not end within {leaves_within_s:g} s"
+            tell(in_words(error) if left.done() else late)
 
 
 def in_each(
@@ -129,12 +185,6 @@ def _answer(key: str, call: Callable[[], T], within_s: float) -> CallResult[T]:
     except TimeoutError:
         late = f"no answer within {within_s:g} s"
         return CallResult(key, None, late, at, time.monotonic() - began)
-
-
-def in_words(problem: Exception) -> str:
-    """An error's text; for an error from outside the harness, with its type."""
-    text = str(problem)
-    return text if isinstance(problem, HarnessError) else f"{type(problem).__name__}: {text}"
 
 
 def answer_of(call: Callable[[], T], unless: Callable[[], bool], *, what: str) -> T:

@@ -18,6 +18,8 @@ from harness.core.errors import TimedOut
 
 T = TypeVar("T")
 
+# The reason of what an operator ended.
+BY_HAND = "stopped by hand"
 # Sent by Ctrl-C, by CI to a cancelled job, and by a lost terminal.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

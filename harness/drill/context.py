@@ -33,9 +33,11 @@ from harness.ledger.history import HistoryReader
 from harness.ledger.result import observed
 from harness.load.running import offering
 from harness.load.spec import LoadSpec, load_spec, why_none
+from harness.move.shift import Order
 from harness.record.records import Data, Kind
 from harness.settings import load_gates
-from harness.settings.drills import AbortConditions, OwnLooks, Steady, find_load, load_steady
+from harness.settings.drills import AbortConditions, OwnLooks, Steady, load_steady
+from harness.settings.loads import find_load
 from harness.transport import Reach
 
 # A drill takes at most this long; the load gets this time limit.
@@ -61,7 +63,8 @@ class Options:
     ``allowed``: whether faults are allowed; ``seed``: the seed of every random choice;
     ``machines``: the machines, if not those of the drill; ``soak_s``: the duration of a soak;
     ``turns``: the turns of an earlier soak, to be repeated instead of drawn ones; ``customer``: the
-    one whose backup is restored, if not the profile's first.
+    one whose backup is restored, if not the profile's first; ``shift``: how the traffic moves, if
+    it is not rehearsed; ``drills_within_s``: the time for all drills of this session, or None.
     """
 
     allowed: bool
@@ -70,6 +73,8 @@ class Options:
     soak_s: float = 0.0
     turns: tuple[Turn, ...] | None = None
     customer: str | None = None
+    shift: Order | None = None
+    drills_within_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,8 +128,8 @@ class DrillContext:
         return wait_steady(self.reach, looks, self._numbers, within_s)
 
     def observe_bystanders(self, machine: str, within_s: float) -> Bystanders | None:
-        """The state of all other machines during the fault; None when the drill has no looks."""
-        if self.looks is None:
+        """The state of all other machines during the fault; None when the drill has none."""
+        if self.looks is None or not self.looks.during:
             return None
         looks = self.looks.of_bystanders
         return observe_bystanders(self.reach, looks, self._numbers, machine, within_s)

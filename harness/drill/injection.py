@@ -46,7 +46,7 @@ class Injector:
         """
         context, monitor = self.context, self.monitor
         self._hold(planned.after_s)
-        self._must_be_calm(fault)
+        self._must_be_steady(fault)
         context.preflight(fault)
         lifecycle = FaultLifecycle(
             fault, context.reach, partial(self._record, fault), undo_store_at=context.undo_store_at
@@ -58,7 +58,7 @@ class Injector:
         with self._undone(lifecycle, seen):
             lifecycle.arm()
             with lifecycle.renewed():
-                self._must_be_calm(fault)
+                self._must_be_steady(fault)
                 context.progress(f"{Moment.INJECTING}: {fault.name} of {fault.target}")
                 self.mark(FAULT)
                 monitor.blast_radius |= fault.blast_radius
@@ -116,7 +116,7 @@ class Injector:
         if aborted:
             seen["abort_gone_s"] = round(seen["abort_s"] + gone_s, 3)
 
-    def _must_be_calm(self, fault: Fault) -> None:
+    def _must_be_steady(self, fault: Fault) -> None:
         if self.monitor.abort.is_set():
             raise NotProven(
                 f"{fault.name} of {fault.target} was not injected: abort condition met: "

@@ -9,18 +9,20 @@ from typing import NotRequired, TypedDict
 
 from pydantic import ValidationError
 
-from harness.core.errors import ConfigError, HarnessError
+from harness.core.errors import ConfigError, HarnessError, Refused
 from harness.faults import observers, undo_store
 from harness.faults.budget import Margin, margins
 from harness.faults.cluster_state import current_state, pod_margins, swarm_margins
 from harness.faults.fault import Fault
 from harness.faults.kinds import FAULTS
+from harness.faults.kinds.pods import primary_machine
 from harness.faults.preflight import DISRUPTION
 from harness.ledger.platform import LEDGER
 from harness.load.spec import load_spec, why_none
 from harness.probes import ceph, swarm
 from harness.probes.permissions import PERMISSIONS
-from harness.settings.drills import Drill, Planned, find_load
+from harness.settings.drills import Drill, Planned
+from harness.settings.loads import find_load
 from harness.transport import Reach
 from harness.transport.reading import reading
 
@@ -150,14 +152,31 @@ def machines_of(drill: Drill, reach: Reach, draw: Random) -> Sequence[str]:
     cluster = reach.profile.cluster()
     if drill.where == "swarm-manager":
         return [_swarm_manager(reach)]
+    if drill.where == "postgres-primary":
+        return [primary_machine(reach)]
     servers = drill.where in ("each-server", "a-server")
     names = [it.name for it in (cluster.servers if servers else cluster.machines)]
     if not names:
-        raise ConfigError(f"{drill.name} needs a server, and {cluster.name} has none")
+        raise ConfigError(
+            f"the drill {drill.name} needs a server, and {cluster.name} declares none",
+            remedy="give at least one of `machines:` the role server",
+        )
     if drill.where.startswith("each-"):
         return names
     drawn = draw.sample(names, len(names))
     return [next((it for it in drawn if _can_be_hit(drill, it, reach)), drawn[0])]
+
+
+def must_be_there(drill: Drill, machine: str, reach: Reach) -> None:
+    """Refused if the database's primary, which the drill is to hit, is on another machine.
+
+    It may have moved while the steady state was waited for.
+    """
+    if drill.where == "postgres-primary" and (now := primary_machine(reach)) != machine:
+        raise Refused(
+            f"expected the primary of PostgreSQL on {machine}, seen on {now}",
+            remedy=f"./cutover drill {drill.name}: without --machine it takes the primary's",
+        )
 
 
 def _can_be_hit(drill: Drill, machine: str, reach: Reach) -> bool:

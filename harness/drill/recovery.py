@@ -12,17 +12,24 @@ from pydantic import ValidationError
 from harness.backup import manifest_script
 from harness.backup.manifest import FOLDERS
 from harness.bench.scripts import guard_script
-from harness.core.errors import HarnessError, InjectFailed, NotProven
+from harness.core.errors import HarnessError, InjectFailed, NotProven, Refused, Unhealed, in_a_line
 from harness.core.parallel import in_each
 from harness.core.waiting import until
+from harness.drill.dump import dump_remains, remove_dump, remove_folder
+from harness.drill.restore import remove_restored
+from harness.drill.switch import rehearsal_remains, remove_rehearsal
+from harness.faults import disruption_lock
 from harness.faults.commands import perform
 from harness.faults.kinds import FAULTS
 from harness.faults.model import API, Act, Argv, Undo
 from harness.faults.preflight import leftovers
 from harness.faults.undo_store import Left, undo_store_at
+from harness.journeys.walk import remove_customer
 from harness.probes import owned
+from harness.probes.parity_writes import remove_written
 from harness.probes.scripts import snapshot_script
-from harness.record.records import FaultEvent
+from harness.record.records import FaultEvent, Made
+from harness.settings import Profile
 from harness.transport import Reach, own_folder
 from harness.transport.remote_script import RemoteScript
 
@@ -45,6 +52,30 @@ class RecoveryResult:
     place: str
     trouble: str | None = None
     fault: str = ""  # the fault's id
+    made: str = ""  # the subject of the record of what was made
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """How the remains of a rehearsed move are found and removed; to find them reads only."""
+
+    is_declared: Callable[[Profile], bool]
+    remains: Callable[[Reach], list[str]]
+    remove: Callable[[Reach], list[str]]
+
+
+_MOVES: Mapping[str, _Move] = {
+    "switch": _Move(
+        lambda profile: profile.switch is not None,
+        rehearsal_remains,
+        remove_rehearsal,
+    ),
+    "dump": _Move(
+        lambda profile: profile.dump is not None,
+        dump_remains,
+        remove_dump,
+    ),
+}
 
 
 def recover_leftovers(reach: Reach) -> Iterator[RecoveryResult]:
@@ -117,11 +148,75 @@ def recover_from_journal(reach: Reach, armed: Mapping[str, FaultEvent]) -> Itera
         yield RecoveryResult(what=what, place=undo.place, trouble=trouble, fault=name)
 
 
+def remove_made(
+    reach: Reach, made: Mapping[str, Made], holder: str, tell: Callable[[str], object]
+) -> Iterator[RecoveryResult]:
+    """Remove what killed restores and rehearsals left at the databases, and new customers.
+
+    Another harness may have the same under way: it holds the disruption lock then.
+    """
+    for what, it in made.items():
+        trouble = _first(partial(_remove, reach, it, holder, tell))
+        place = "platform" if it["kind"] in ("journey", "parity") else "databases"
+        yield RecoveryResult(what=f"the {what}", place=place, trouble=trouble, made=what)
+
+
+def sweep_rehearsal(
+    reach: Reach, holder: str, tell: Callable[[str], object]
+) -> Iterator[RecoveryResult]:
+    """Remove what is found of killed rehearsals at the databases, wherever their journals are.
+
+    A server that cannot be asked stops no other look. Refused at the end, with nothing removed, if
+    another harness holds the disruption lock: it may be rehearsing.
+    """
+    under_way: Refused | None = None
+    for name, move in _MOVES.items():
+        if not move.is_declared(reach.profile):
+            continue
+        what, trouble = f"what a rehearsal of the {name} left", None
+        try:
+            there = move.remains(reach)
+            if not there:
+                continue
+            what = f"a rehearsal whose harness is gone: {', '.join(there)}"
+            with disruption_lock.held(reach.kube, holder, tell):
+                trouble = "; ".join(move.remove(reach)) or None
+        except Refused as error:
+            under_way = error
+            continue
+        except Exception as error:  # whatever it is, the other looks go on
+            trouble = f"not known: {in_a_line(error)}"
+        yield RecoveryResult(what=what, place="databases", trouble=trouble)
+    if under_way is not None:
+        raise under_way
+
+
+def _remove(reach: Reach, it: Made, holder: str, tell: Callable[[str], object]) -> None:
+    with disruption_lock.held(reach.kube, holder, tell):
+        match it["kind"]:
+            case "restore":
+                left = remove_restored(reach, it["name"], tell)
+            case "rehearsal":
+                left = _MOVES[it["name"]].remove(reach)
+                if "place" in it and "folder" in it:
+                    left = [*left, *remove_folder(reach, it["place"], it["folder"])]
+            case "journey":
+                left = remove_customer(reach, it["journey"], it["names"], tell)
+            case "parity" if "sides" not in it:  # a journal from before December 2026
+                left = ["its requests that write are in no record"]
+            case "parity":
+                left = remove_written(reach, it["sides"])
+    if left and it["kind"] in ("journey", "parity"):
+        left = [*left, f"then: ./cutover heal --removed {it['name']}"]
+    if left:
+        raise Unhealed("; ".join(left))
+
+
 def _of_place(reach: Reach, left: Left) -> Iterator[RecoveryResult]:
     for name, words in left.armed.items():
         trouble = _first(partial(undo_store_at(reach, left.place).clear, name))
         yield RecoveryResult(what=words, place=left.place, trouble=trouble, fault=name)
-    for command in left.strays:
+    for command in left.leftovers:
         act = Act(place=left.place, argv=command)
         trouble = _first(partial(perform, reach, act))
         yield RecoveryResult(what=f"`{shlex.join(command)}`", place=left.place, trouble=trouble)
@@ -166,8 +261,6 @@ def _first(*calls: Callable[[], None]) -> str | None:
     for call in calls:
         try:
             call()
-        except HarnessError as error:
-            return str(error).partition("\n")[0]
         except Exception as error:
-            return f"{type(error).__name__}: {error}".partition("\n")[0]
+            return in_a_line(error)
     return None

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from random import Random
 
-from harness.core.errors import HarnessError, NotProven, Refused, TransportError, Unhealed
+from harness.core.errors import NotProven, Refused, TransportError, Unhealed, in_words
 from harness.drill.context import DrillContext
 from harness.drill.injection import Injector
-from harness.drill.planning import fault_of, machines_of, plan
+from harness.drill.planning import fault_of, machines_of, must_be_there, plan
 from harness.drill.safety_monitor import monitoring
 from harness.drill.traffic import AGAIN, Books, Load, marking, write_gap, writing_again
 from harness.facts.drills import DrillFacts, EndReason, RunFacts
@@ -23,7 +23,7 @@ from harness.faults.fault import Fault
 from harness.settings.drills import Drill
 from harness.transport import Reach
 
-_STEADY_WITHIN_S = 120.0
+STEADY_WITHIN_S = 120.0
 # The run on the machine reports a fault that cannot be planned.
 _TOLD_BY_THE_RUN = (TransportError, NotProven, ArithmeticError, LookupError, TypeError, ValueError)
 # After the steady state is back, the load runs on for so long: it shows the normal speed.
@@ -54,10 +54,10 @@ def carry_out(drill: Drill, context: DrillContext, machines: Sequence[str] = ())
             if not (value["runs"] or run["faults"]):  # before anything was changed
                 raise
             run["error"] = str(no)
-        except (Exception, KeyboardInterrupt) as error:
+        except KeyboardInterrupt:
+            run["error"] = value["ended"] = EndReason.BY_HAND
+        except Exception as error:
             run["error"] = in_words(error)
-            if isinstance(error, KeyboardInterrupt):
-                value["ended"] = EndReason.BY_HAND
             if isinstance(error, Unhealed):
                 value["unhealed"] = str(error)
         value["runs"].append(run)
@@ -81,13 +81,6 @@ def _first_faults(drill: Drill, machines: Sequence[str], reach: Reach) -> Sequen
     return found
 
 
-def in_words(error: BaseException) -> str:
-    """An error in the words of a report, also a defect of the harness."""
-    if isinstance(error, KeyboardInterrupt):
-        return EndReason.BY_HAND
-    return str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
-
-
 @dataclass(frozen=True)
 class _MachineRun:
     """The drill on one machine; its results are added to ``facts``."""
@@ -103,10 +96,11 @@ class _MachineRun:
         began = time.monotonic()
         drill, context = self.drill, self.context
         self._progress("waiting for the steady state")
-        _, before = context.wait_steady(_STEADY_WITHIN_S)
+        _, before = context.wait_steady(STEADY_WITHIN_S)
         self.facts["before"] = list(before)
         if before:
             return
+        must_be_there(drill, self.machine, context.reach)
         faults = plan(drill, self.machine, context.reach, self.draw)
         for fault in faults[:1]:
             context.preflight(fault)

@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, TypeAlias
 
-from harness.core.errors import Garbled, HarnessError, TimedOut
+from harness.core.errors import Garbled, HarnessError, TimedOut, in_words
+from harness.core.parallel import running
 from harness.core.waiting import until
 from harness.faults import ceph, observers
 from harness.faults.budget import majority
@@ -21,7 +23,7 @@ from harness.faults.model import EVERYTHING, NOTHING, BlastRadius
 from harness.settings.drills import AbortConditions
 from harness.transport import Reach
 
-_EVERY_S = 1.0
+_EVERY_S, _ENDS_WITHIN_S = 1.0, 30.0
 # Twice in a row: a single look may meet a leader election.
 _TWICE = 2
 
@@ -123,26 +125,22 @@ def monitoring(
     monitor = SafetyMonitor(machine, limits, write_gap)
     stop = threading.Event()
 
-    def look(what: Look) -> None:
+    def look(of: str, what: Look) -> None:
         while not stop.is_set():
             began = time.monotonic()
             try:
                 monitor.take(what(reach, machine))
             except Exception as error:  # a dead monitor must not look like a healthy cluster
-                monitor.give_up(f"the safety monitor broke: {type(error).__name__}: {error}")
+                monitor.give_up(f"the safety monitor broke as it asked {of}: {in_words(error)}")
                 return
             stop.wait(max(0.0, began + _EVERY_S - time.monotonic()))
 
-    looks: list[Look] = [_nodes, *([_storage] if reach.profile.disks is not None else [])]
-    threads = [threading.Thread(target=look, args=(it,), daemon=True) for it in looks]
-    for thread in threads:
-        thread.start()
-    try:
+    looks: dict[str, Look] = {"the API": _nodes}
+    if reach.profile.disks is not None:
+        looks["Ceph"] = _storage
+    calls = {f"safety monitor: {of}": partial(look, of, it) for of, it in looks.items()}
+    with running(calls, stop, within_s=_ENDS_WITHIN_S):
         yield monitor
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(timeout=30.0)
 
 
 def _nodes(reach: Reach, machine: str) -> Sample:  # noqa: ARG001 (asked of the API)

@@ -14,14 +14,13 @@ from dataclasses import dataclass, field
 from random import Random
 from urllib.parse import quote
 
-from harness.core.errors import HarnessError, Refused, TimedOut, Unhealed
+from harness.core.errors import HarnessError, Refused, TimedOut, Unhealed, in_words
 from harness.core.model import JSON
 from harness.core.parallel import in_each
 from harness.core.waiting import until
 from harness.drill.context import DrillContext
 from harness.drill.injection import Injector
 from harness.drill.planning import fault_of
-from harness.drill.runner import in_words
 from harness.drill.safety_monitor import monitoring
 from harness.drill.schedule import Turn
 from harness.drill.traffic import Books, Load, Mark, marking, writing_again

@@ -19,11 +19,10 @@ from harness.core.model import JSON
 from harness.core.parallel import begin
 from harness.core.waiting import until
 from harness.facts.claims import Answer, Churned, Exchange, Size, WriteRefused
-from harness.facts.drills import LoadFacts, PhaseFacts
+from harness.facts.drills import LoadFacts
 from harness.facts.schema import Known, dump
 from harness.ledger.history import INVOKE, MARK, OK, Event
 from harness.ledger.result import FAULT
-from harness.load.results import Results
 from harness.load.running import Running
 from harness.probes import claim_objects, pods
 from harness.probes.claim_objects import LIMITED, SHARED, SIZES
@@ -117,10 +116,12 @@ class Marked:
     def outcome(self, *, whole: bool = False) -> LoadFacts | None:
         results = self._running.results()
         spans: Mapping[str, tuple[float, float]] = {"all": (0.0, inf)} if whole else self._spans()
-        return LoadFacts(
-            phases={} if results is None else _cut(results, spans),
-            troubles=list(self._running.troubles),
-        )
+        troubles = list(self._running.troubles)
+        if results is None:
+            return LoadFacts(phases={}, troubles=troubles)
+        marks = {phase: begin - results.began for phase, (begin, _) in spans.items() if begin}
+        phases = {phase: results.cut(*span).facts() for phase, span in spans.items()}
+        return LoadFacts(phases=phases, troubles=troubles, course=results.course(marks))
 
     def _spans(self) -> Mapping[str, tuple[float, float]]:
         """The phases that happened, each with its begin and end."""
@@ -137,10 +138,6 @@ class Marked:
             if begin is not None:
                 spans[phase], end = (begin, end), begin
         return {"before": (0.0, end), **dict(reversed(spans.items()))}
-
-
-def _cut(results: Results, spans: Mapping[str, tuple[float, float]]) -> dict[str, PhaseFacts]:
-    return {phase: results.cut(*span).facts() for phase, span in spans.items()}
 
 
 class Books(Protocol):

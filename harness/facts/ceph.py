@@ -170,6 +170,11 @@ class Room:
 ROOM = Part("room", dict[str, Room])  # by pool
 
 
+# States that a healthy placement group may have beside "active" and "clean": a busy Ceph scrubs
+# some of them at almost any time.
+_FINE = {"active", "clean", "scrubbing", "deep", "snaptrim", "snaptrim_wait"}
+
+
 @dataclass(frozen=True, slots=True)
 class PlacementGroup:
     """``acting`` are the OSDs of its copies; times are UTC seconds."""
@@ -179,6 +184,12 @@ class PlacementGroup:
     acting: tuple[int, ...]
     scrubbed: float
     deep_scrubbed: float
+
+    @property
+    def is_clean(self) -> bool:
+        """True if it is active and has every copy, whole."""
+        words = set(self.state.split("+"))
+        return words >= {"active", "clean"} and words <= _FINE
 
 
 PLACEMENT_GROUPS = Part("placement groups", tuple[PlacementGroup, ...])

@@ -15,6 +15,7 @@ from typing import Any, NotRequired, Self
 
 from typing_extensions import TypedDict
 
+from harness.facts.loads import Course
 from harness.facts.schema import Fact
 
 
@@ -41,6 +42,7 @@ class LoadFacts(TypedDict):
 
     phases: dict[str, PhaseFacts]
     troubles: list[str]
+    course: NotRequired[Course]
 
 
 class TallyFacts(TypedDict):

@@ -15,6 +15,7 @@ class Remains:
     state: str | None
     why: str
     comes_back: bool
+    installed: bool
     services: tuple[str, ...]
     sockets: tuple[Socket, ...]
     vxlan: tuple[int, ...]

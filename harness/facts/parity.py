@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
+
+from pydantic import JsonValue
+from typing_extensions import TypedDict
 
 from harness.facts.schema import Fact, Item
 
@@ -29,7 +32,8 @@ class Compared:
     platform's differs from the old one's first. Times are in milliseconds, sizes in bytes.
     """
 
-    statuses: tuple[int, ...]  # old, new, old again; the new one is missing if it did not answer
+    # Old, new, old again; the new one is missing if it did not answer, the last one of a write.
+    statuses: tuple[int, ...]
     noise: tuple[Difference, ...]
     differences: tuple[Difference, ...]
     old_ms: float
@@ -41,4 +45,31 @@ class Compared:
 # By the name of the request.
 Parity: TypeAlias = dict[str, Item[Compared]]
 
+
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """The requests that write, each sent once to each side: there is no noise to tell.
+
+    ``left`` is what could not be removed, and why. ``by_hand``: Ctrl-C ended it before the last.
+    """
+
+    requests: Parity
+    left: tuple[str, ...]
+    by_hand: bool
+
+
+class Sent(TypedDict):
+    """The requests that write which one platform was sent and did not refuse, by name, in order.
+
+    ``names`` are those that its later requests use, without secrets.
+    """
+
+    requests: list[str]
+    names: dict[str, JsonValue]
+
+
+# By the platform: old and new.
+Sides: TypeAlias = dict[Literal["old", "new"], Sent]
+
 PARITY = Fact("parity", Parity)
+WRITES = Fact("parity-writes", Writes)

@@ -1,7 +1,8 @@
 """Runs on a machine, as ``python3 - VERB …``: stores the undo of faults, and writes a JSON line.
 
-    arm ENTRY        store the undo, and start a timer that runs it when its lease ends
-    renew ID LEASE   start a new timer, then stop the old one: there is always one
+    arm ENTRY        store the undo, in the place of an earlier one with its id, and start a timer
+                     that runs it when its lease ends
+    renew ID LEASE   begin the lease anew
     heal ID          run the undo now
     list             the undo that is armed here, and leftovers of faults that are not armed
     needs            the programs that this needs and the machine lacks
@@ -104,7 +105,7 @@ class Listed(TypedDict):
     """The undo that is armed here, and the commands that remove other leftovers."""
 
     armed: list[Armed]
-    strays: list[list[str]]
+    leftovers: list[list[str]]
 
 
 def run(*argv: str) -> subprocess.CompletedProcess[str]:
@@ -138,8 +139,7 @@ def arm(text: str) -> dict[str, object]:
     AT_BOOT.parent.mkdir(exist_ok=True)
     if not AT_BOOT.is_symlink():
         AT_BOOT.symlink_to(BOOT_UNIT)
-    start_timer(entry["id"], 1, entry["lease_s"])
-    return {"armed": timer(entry["id"], 1)}
+    return {"armed": new_timer(entry["id"], entry["lease_s"])}
 
 
 def needs() -> dict[str, object]:
@@ -149,11 +149,7 @@ def needs() -> dict[str, object]:
 def renew(name: str, lease_s: str) -> dict[str, object]:
     if not (FOLDER / name).exists():
         return {"gone": True}
-    waiting = timers(name)
-    number = max(waiting, default=0) + 1
-    start_timer(name, number, float(lease_s))
-    stop_timers(name, waiting)
-    return {"gone": False, "armed": timer(name, number)}
+    return {"gone": False, "armed": new_timer(name, float(lease_s))}
 
 
 def heal(name: str) -> Healed:
@@ -170,7 +166,7 @@ def heal(name: str) -> Healed:
 
 def listing() -> Listed:
     armed = entries()
-    return {"armed": armed, "strays": strays(armed)}
+    return {"armed": armed, "leftovers": leftovers(armed)}
 
 
 def entries() -> list[Armed]:
@@ -186,7 +182,7 @@ def entries() -> list[Armed]:
     return found
 
 
-def strays(armed: list[Armed]) -> list[list[str]]:
+def leftovers(armed: list[Armed]) -> list[list[str]]:
     """Commands that remove what carries the mark and belongs to no armed undo."""
     known = {entry["id"] for entry in armed}
     found = []
@@ -282,6 +278,15 @@ def timers(name: str) -> list[int]:
     """The numbers of an undo's waiting timers, oldest first."""
     listed = run("systemctl", "list-units", "--plain", "--no-legend", "--all", "--type=timer")
     return sorted(int(it) for it in re.findall(rf"cutover-undo-{name}-(\d+)\.timer", listed.stdout))
+
+
+def new_timer(name: str, lease_s: float) -> str:
+    """Start a timer, then stop those before it: there is always one."""
+    waiting = timers(name)
+    number = max(waiting, default=0) + 1
+    start_timer(name, number, lease_s)
+    stop_timers(name, waiting)
+    return timer(name, number)
 
 
 def start_timer(name: str, number: int, lease_s: float) -> None:

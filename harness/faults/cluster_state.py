@@ -118,7 +118,7 @@ def _with_ceph(reach: Reach, state: ClusterState) -> ClusterState:
             if osd in silent
         ),
         pools=tuple(Pool(name=it.name, size=it.size, min_size=it.min_size) for it in osd_map.pools),
-        unclean=sum(group.state != "active+clean" for group in groups),
+        unclean=sum(not group.is_clean for group in groups),
     )
 
 

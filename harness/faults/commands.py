@@ -33,7 +33,10 @@ def peer(reach: Reach, machine: str) -> Machine:
     for other in reach.profile.cluster().machines:
         if other.name != machine:
             return other
-    raise ConfigError(f"{machine} is the only machine: there is no other machine to observe it")
+    raise ConfigError(
+        f"expected another machine that observes {machine}, seen none: it is the only one",
+        remedy="this fault needs a cluster of at least two machines",
+    )
 
 
 def server_beside(reach: Reach, machine: str) -> Machine:
@@ -41,7 +44,10 @@ def server_beside(reach: Reach, machine: str) -> Machine:
     for other in reach.profile.cluster().servers:
         if other.name != machine:
             return other
-    raise ConfigError(f"{machine} is the only server")
+    raise ConfigError(
+        f"expected another server beside {machine}, seen none: it is the only one",
+        remedy="this fault needs a cluster of at least two servers",
+    )
 
 
 def perform(reach: Reach, act: Act) -> None:

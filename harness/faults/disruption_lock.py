@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from harness.core.errors import Conflict, HarnessError, NotFound, Refused, TimedOut, TransportError
+from harness.core.parallel import running
 from harness.core.waiting import until
 from harness.facts.schema import read
 from harness.record.journal import utc_text
@@ -123,13 +124,10 @@ def held(kube: Kube, by: str, progress: Callable[[str], object] = str) -> Iterat
             except HarnessError:
                 continue  # the fault may affect the API
 
-    thread = threading.Thread(target=renew, name="disruption lease", daemon=True)
-    thread.start()
     try:
-        yield lock
+        with running({"disruption lease": renew}, stop, within_s=RENEW_S):
+            yield lock
     finally:
-        stop.set()
-        thread.join(timeout=RENEW_S)
         with suppress(HarnessError):  # the Lease ends by itself then
             _let_go(kube, by)
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Protocol
 
-from harness.core.errors import HarnessError, InjectFailed, NotProven, TimedOut, Unhealed
+from harness.core.errors import HarnessError, InjectFailed, NotProven, TimedOut, Unhealed, in_a_line
 from harness.core.parallel import answer_of
 from harness.core.waiting import until
 from harness.faults.fault import Fault
@@ -168,7 +168,7 @@ class FaultLifecycle:
             try:
                 self.fault.heal(self._reach, undo)
             except Exception as error:  # after any error, the fault is still there
-                last[:] = [_in_words(error)]
+                last[:] = [in_a_line(error)]
                 return False
             return True
 
@@ -262,7 +262,7 @@ class FaultLifecycle:
             except Exception as error:
                 if isinstance(error, TimedOut) and unless():
                     raise
-                said.append(_in_words(error))
+                said.append(in_a_line(error))
                 return False
 
         try:
@@ -271,8 +271,3 @@ class FaultLifecycle:
             if not said:
                 raise
             raise TimedOut(f"{what}: not within {within_s:g} s; asked last: {said[0]}") from late
-
-
-def _in_words(error: Exception) -> str:
-    text = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
-    return text.partition("\n")[0]

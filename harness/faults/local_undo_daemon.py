@@ -40,7 +40,7 @@ def arm(undo: Undo) -> None:
     # The shell ends at once and orphans the process: the harness need not wait for it.
     process = (sys.executable, "-m", "harness.faults.local_undo_daemon", str(folder))
     subprocess.run(
-        ["/bin/sh", "-c", '"$@" &', "guardian", *process],
+        ["/bin/sh", "-c", '"$@" &', "undo", *process],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

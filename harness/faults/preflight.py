@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from harness.core.errors import HarnessError, NotProven, Refused, TimedOut, TransportError
 from harness.core.parallel import in_each
@@ -42,6 +42,8 @@ DISRUPTION: tuple[Permission, ...] = (
     Permission("get", "nodes/proxy"),
     *(Permission(verb, "pods/exec") for verb in ("get", "create")),
     Permission("get", "services"),
+    # Where the volume of PostgreSQL's primary is.
+    *(Permission("get", it) for it in ("persistentvolumeclaims", "persistentvolumes")),
     Permission("list", "poddisruptionbudgets", "policy"),
     *(Permission("list", kind, "apps") for kind in ("replicasets", "statefulsets", "daemonsets")),
     Permission("list", _LEASES, _COORDINATION),
@@ -91,6 +93,24 @@ def permitted(
         nothing_left(reach)
         for name, trouble in owned.sweep(reach.kube, keep=holder, tell=progress).items():
             progress(f"{name}, whose harness is gone: {trouble or 'removed'}")
+        yield lock
+
+
+@contextmanager
+def permitted_back(
+    reach: Reach, holder: str, *, allowed: bool, progress: Callable[[str], object] = str
+) -> Iterator[disruption_lock.DisruptionLock]:
+    """Allow to bring the traffic back: also beside leftovers, and if the API does not answer.
+
+    The new platform may be what is broken. Refused if another harness holds the lock.
+    """
+    may_disrupt(reach.profile, allowed=allowed)
+    with ExitStack() as stack:
+        try:
+            lock = stack.enter_context(disruption_lock.held(reach.kube, holder, progress))
+        except TransportError as error:
+            progress(f"going back without the disruption lock: {error}")
+            lock = disruption_lock.DisruptionLock(reach.kube, holder)
         yield lock
 
 
@@ -211,14 +231,14 @@ def leftovers(reach: Reach) -> tuple[Sequence[Left], Sequence[str]]:
 
 def _stray_objects(reach: Reach, armed: Collection[str]) -> Iterator[Left]:
     """Objects with the mark that belong to no fault with an armed undo."""
-    strays = []
+    commands = []
     for path in slow_api.KEPT:
         for item in listed(reach.kube.get(path), "items"):
             name = must(item, "metadata", "name")
             ours = _OURS.fullmatch(name)
             if ours and ours[1] not in armed:
-                strays.append(("DELETE", f"{path}/{name}"))
-    yield Left(place=API, strays=tuple(strays))
+                commands.append(("DELETE", f"{path}/{name}"))
+    yield Left(place=API, leftovers=tuple(commands))
 
 
 def _stray_cordons(reach: Reach, armed: Collection[str]) -> Iterator[Left]:
@@ -229,4 +249,4 @@ def _stray_cordons(reach: Reach, armed: Collection[str]) -> Iterator[Left]:
         by = text(node, "metadata", "annotations", kubernetes.DRAINED_BY)
         if by is not None and by not in armed and name in known:
             place = server_beside(reach, name).name
-            yield Left(place=place, strays=kubernetes.undoing(reach, name))
+            yield Left(place=place, leftovers=kubernetes.undoing(reach, name))

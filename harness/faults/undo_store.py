@@ -59,23 +59,23 @@ class _Entry:
 @dataclass(frozen=True, slots=True)
 class _Listing:
     armed: tuple[_Entry, ...]
-    strays: tuple[Argv, ...]
+    leftovers: tuple[Argv, ...]
 
 
 class Left(Frozen):
     """What was found in one place: armed undo, and leftovers that carry the mark.
 
-    ``armed`` maps an undo's id to its fault and target; each of ``strays`` is a command that
+    ``armed`` maps an undo's id to its fault and target; each of ``leftovers`` is a command that
     removes one leftover.
     """
 
     place: str
     armed: Mapping[str, str] = {}
-    strays: tuple[Argv, ...] = ()
+    leftovers: tuple[Argv, ...] = ()
 
     @property
     def is_nothing(self) -> bool:
-        return not self.armed and not self.strays
+        return not self.armed and not self.leftovers
 
 
 class UndoStore(Protocol):
@@ -145,7 +145,7 @@ class NodeUndoStore:
     def left(self) -> Left:
         found = self._ask(OrUnknown[_Listing], "list")
         armed = {it.id: f"{it.fault} of {it.target}" for it in found.armed}
-        return Left(place=self._machine, armed=armed, strays=found.strays)
+        return Left(place=self._machine, armed=armed, leftovers=found.leftovers)
 
     def _ask(self, kind: TypeForm[T | Unknown], *words: str, within_s: float = _WITHIN_S) -> T:
         shell, machine = self._reach.shell, self._machine

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from harness.checks import Check
 from harness.core.model import Case, Outcome, Verdict
-from harness.settings import Target
+from harness.settings import Requirement, Target
 
 _A_CHECK_MAY_SAY = (Outcome.PASS, Outcome.FAIL, Outcome.NOT_PROVEN, Outcome.NOT_APPLICABLE)
 
@@ -31,6 +31,18 @@ class Evaluation:
     looked: float | None
     lines: tuple[int, ...]
     files: tuple[str, ...]
+
+
+def explained(evaluation: Evaluation, requirement: Requirement) -> str:
+    """What was expected, what was seen, where, and what to do, in lines."""
+    verdict = evaluation.verdict
+    lines = [f"{requirement.id} “{evaluation.check}”: {verdict.reason}"]
+    expected = [f"{key} {t.sign} {t.number:g}" for key, t in requirement.targets.items()]
+    seen = [f"{key} {number:g}" for key, number in verdict.measured.items()]
+    for word, values in (("expected", expected), ("seen", seen), ("where", verdict.where)):
+        if values:
+            lines.append(f"  {word:<11}{', '.join(values)}")
+    return "\n".join([*lines, f"  {'what to do':<11}{requirement.remedy}"])
 
 
 def evaluate(

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from harness.core.model import Decision, Exit, Numbers, Outcome, merge
 from harness.gate.evaluation import Evaluation
+from harness.gate.manifest import Manifest
 from harness.gate.run_state import RunState
 from harness.gate.seen import ScenarioSeen
 from harness.pytest_gate.catalogue import Scenario
@@ -190,7 +191,8 @@ def _findings(requirement: Requirement, run_state: RunState) -> Iterator[Ground]
     manifest = run_state.manifest
     absent = manifest.why_absent(requirement.needs)
     if absent is not None:
-        yield Ground(outcome=Outcome.NOT_APPLICABLE, reason=absent)
+        outcome = _of_absent(manifest, requirement.needs)
+        yield Ground(outcome=outcome, reason=absent)
         return
     scenarios = manifest.proving(requirement.id)
     if not scenarios:
@@ -204,10 +206,16 @@ def _findings(requirement: Requirement, run_state: RunState) -> Iterator[Ground]
         yield from _of_scenario(requirement.id, scenario, run_state)
 
 
+def _of_absent(manifest: Manifest, needs: tuple[str, ...]) -> Outcome:
+    """What an absent part means: silence about it is no reason why it does not apply."""
+    return Outcome.NOT_PROVEN if manifest.is_undeclared(needs) else Outcome.NOT_APPLICABLE
+
+
 def _of_scenario(requirement: str, scenario: Scenario, run_state: RunState) -> Iterator[Ground]:
     absent = run_state.manifest.why_absent(scenario.needs)
     if absent is not None:
-        yield Ground(outcome=Outcome.NOT_APPLICABLE, reason=absent, scenario=scenario.id)
+        outcome = _of_absent(run_state.manifest, scenario.needs)
+        yield Ground(outcome=outcome, reason=absent, scenario=scenario.id)
         return
     seen = run_state.scenarios.get(scenario.id)
     if seen is None:

@@ -71,6 +71,7 @@ class Manifest(Frozen):
     due: int
     only: tuple[str, ...] = ()
     drill: str | None = None
+    customer: str | None = None
     cluster: Cluster
     cluster_title: str
     cluster_argument: str
@@ -116,6 +117,10 @@ class Manifest(Frozen):
             if part in self.cluster.absent:
                 return self.cluster.absent[part]
         return None
+
+    def is_undeclared(self, needs: tuple[str, ...]) -> bool:
+        """True if the profile gives no reason for any absent part of these."""
+        return self.cluster.undeclared.issuperset(it for it in needs if it in self.cluster.absent)
 
     def why_not_applicable(self, scenario: Scenario) -> str | None:
         """Why a scenario, or all it proves, does not apply to the cluster; else None."""

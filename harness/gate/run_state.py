@@ -37,7 +37,7 @@ class RunState:
         self.looked: list[LookSeen] = []
         self.scenarios: dict[str, ScenarioSeen] = {}
         self.faults: dict[str, FaultSeen] = {}
-        # Completed work that is not repeated, by name: drills and soak parts.
+        # Drills and soak parts that were observed, by name.
         self.drills: dict[str, Finished[DrillFacts]] = {}
         self.soaks: dict[str, Finished[SoakFacts]] = {}
         # Soak parts that did not end, and the journalled events of each.
@@ -46,6 +46,8 @@ class RunState:
         self.undo: dict[str, FaultEvent] = {}  # fault → what was armed, and for what
         # Fault events that `heal` wrote after the run's end, with their times.
         self.healed_later: dict[str, dict[str, str]] = {}
+        # What was made and is not known to be removed, by its record's subject.
+        self.made: dict[str, records.Made] = {}
         self.redacted = records.Redacted(places={}, tokens={})
         self.collected: list[Collected] = []
         self.collections: list[str] = []
@@ -105,7 +107,7 @@ class RunState:
         if self.ended and record.kind != Kind.SESSION:
             self._feed_later(record)
             return
-        by_heal = record.kind == Kind.FAULT and read(FaultEvent, record.data).get("by") == "heal"
+        by_heal = isinstance(record.data, dict) and record.data.get("by") == "heal"
         if record.kind != Kind.TORN and not by_heal:
             self._last = record
         handler = self._HANDLERS.get(record.kind)
@@ -117,6 +119,8 @@ class RunState:
         if record.kind == Kind.FAULT:
             events = self.healed_later.setdefault(record.subject, {})
             events[read(FaultEvent, record.data)["event"]] = record.at
+        elif record.kind == Kind.MADE:
+            self._on_made(record)
 
     def observations(self, probe: str) -> Mapping[str, Observation]:
         """A probe's newest look in this session, by target."""
@@ -216,6 +220,13 @@ class RunState:
             )
         )
 
+    def _on_made(self, record: Record) -> None:
+        made = read(records.Made, record.data)
+        if made["event"] == "begun":
+            self.made[record.subject] = made
+        else:
+            self.made.pop(record.subject, None)
+
     def _on_step(self, record: Record) -> None:
         self.scenarios[record.subject].steps.append(
             StepSeen(**read(records.StepRecord, record.data))
@@ -252,13 +263,18 @@ class RunState:
                 continue
             yield name, Finished(outcome=outcome, at=seen.at, took_s=seen.took_s)
 
+    def drilled(self, name: str) -> Finished[DrillFacts] | None:
+        """A drill that this run completed, in this session or an earlier one."""
+        self._remember()
+        done = self.drills.get(name)
+        # One that broke nothing, for want of a steady state or of time, may still run.
+        broke = done is not None and any(run["faults"] for run in done.outcome.value["runs"])
+        return done if broke else None
+
     def _remember(self) -> None:
-        """A drill or soak part that was observed is over, and so is its ledger."""
+        """Keep the drills and the soak parts that were observed: the next look replaces them."""
         self.soaks |= self.observed(SOAK)
-        for name, drill in self.observed(DRILLS):
-            touched = any(run["faults"] for run in drill.outcome.value["runs"])
-            if touched or not drill.outcome.by_hand:  # otherwise it may still run
-                self.drills[name] = drill
+        self.drills |= self.observed(DRILLS)
 
     def _on_soaked(self, record: Record) -> None:
         events = self._soaked.setdefault(record.subject, [])
@@ -329,6 +345,7 @@ class RunState:
         Kind.PROBLEM: _on_problem,
         Kind.NOTICE: _on_notice,
         Kind.FAULT: _on_fault,
+        Kind.MADE: _on_made,
         Kind.SOAKED: _on_soaked,
         Kind.COLLECT: _on_collect,
         Kind.COLLECTED: _on_collected,

@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from harness.lab import builds, images
+from harness.lab import builds, images, seed_data
 from harness.lab.host import run
 from harness.lab.kubernetes import import_images
 from harness.lab.shape import LAB, Lab
 
 MAIN = "images.tar"
-# The libraries of the controllers' image, needed by harness/lab/platform.
-PROGRAMS = ("provisioner.py",)
+# The provisioner of claims, and the platform's own services, which Swarm's image has too.
+PROVISIONER, PARTS = "platform/provisioner.py", "platform/services"
 # The Python of builds.SUITE, and the folder where it looks for packages from elsewhere.
 PYTHON = "3.13"
 LIBRARIES = f"usr/local/lib/python{PYTHON}/dist-packages"
@@ -38,17 +38,28 @@ def libraries() -> builds.Build:
     return builds.Build("libraries", (lock.read_bytes(), PYTHON.encode()), make)
 
 
+def parts() -> dict[str, Path]:
+    """The program of the platform's services: each file, by its place in an image."""
+    files = (it for it in sorted((LAB / PARTS).iterdir()) if it.is_file())
+    return {f"opt/{PARTS}/{it.name}": it for it in files}
+
+
 def main(version: str) -> builds.Build:
     """Kubernetes of a version, the workload image, and the lab's own controllers."""
     workload, kube, wheels = builds.system("workload", ".tar"), builds.kube(version), libraries()
-    programs = {f"opt/platform/{name}": LAB / "platform" / name for name in PROGRAMS}
+    programs = {f"opt/{PROVISIONER}": LAB / PROVISIONER, **parts()}
+    killbill = seed_data.mariadb()
 
     def make(target: Path, log: Path) -> None:
         base = workload.ensure(log)
         with layers(target) as folder:
             images.binary_layer(folder / "kube", kube.ensure(log))
             images.files_layer(folder / "libraries", {LIBRARIES: wheels.ensure(log)})
-            images.files_layer(folder / "programs", programs)
+            script = folder / "killbill.sql"
+            script.write_text(killbill, encoding="utf-8")
+            images.files_layer(
+                folder / "programs", {**programs, "opt/platform/killbill.sql": script}
+            )
             controllers = images.platform(base, folder / "libraries", folder / "programs")
             images.archive(
                 target, [*images.kubernetes(version, base, folder / "kube"), controllers]
@@ -56,7 +67,7 @@ def main(version: str) -> builds.Build:
 
     made_of = (build.path.name.encode() for build in (workload, kube, wheels))
     contents = (path.read_bytes() for path in programs.values())
-    return builds.Build("images", (*code(), *made_of, *contents), make)
+    return builds.Build("images", (*code(), *made_of, *contents, killbill.encode()), make)
 
 
 def place(source: Path, target: Path) -> None:

@@ -156,23 +156,23 @@ def _status(lab: Lab, log: Path) -> dict[str, Any]:
 
 def trouble(lab: Lab, log: Path) -> str:
     """Reasons why Ceph is not whole; empty when it is."""
-    status = _status(lab, log)
-    health = status.get("health", {})
+    on = [node for node in lab.nodes if init(lab, node) is not None]
+    with ThreadPoolExecutor(len(lab.nodes) + 1) as pool:
+        status = pool.submit(_status, lab, log)
+        mounts = list(pool.map(lambda node: mounted(lab, node, log), on))
+    health = status.result().get("health", {})
     if not isinstance(health, dict) or "status" not in health:
         return "the monitors do not answer"
     if health["status"] != "HEALTH_OK":
         return f"{health['status']}: {', '.join(health.get('checks', {}))}"
-    for node in (node for node in lab.nodes if init(lab, node) is not None):
-        mounted = enter(
-            lab,
-            node,
-            ["timeout", "5", "stat", "-f", "-c", "%T", "/mnt/cephfs"],
-            log=log,
-            check=False,
-        )
-        if "fuse" not in mounted:
-            return f"/mnt/cephfs is not mounted on {node.name}"
-    return ""
+    lost = [node.name for node, is_mounted in zip(on, mounts, strict=True) if not is_mounted]
+    return f"/mnt/cephfs is not mounted on {', '.join(lost)}" if lost else ""
+
+
+def mounted(lab: Lab, node: Node, log: Path) -> bool:
+    """True if CephFS answers on a machine."""
+    ask = ["timeout", "5", "stat", "-f", "-c", "%T", "/mnt/cephfs"]
+    return "fuse" in enter(lab, node, ask, log=log, check=False)
 
 
 def whole(lab: Lab, log: Path, within_s: float = 150) -> None:

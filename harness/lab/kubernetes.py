@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 import yaml
 
 from harness.core.errors import LabError
+from harness.core.waiting import until
+from harness.lab import ceph
 from harness.lab.host import run, until_well
 from harness.lab.machines import enter, fill, on_since, words
 from harness.lab.network import inside
@@ -46,6 +48,22 @@ def _import(lab: Lab, node: Node, archive: str, log: Path) -> None:
         enter(lab, node, command, log=log, within_s=300)
         done.parent.mkdir(parents=True, exist_ok=True)
         done.touch()
+
+
+# Names an image by its digest too: one that is imported has only its tag.
+_PIN = """
+digest=$("$@" images ls "name==docker.io/$IMAGE" | awk 'NR == 2 { print $3 }')
+test -n "$digest"
+"$@" images tag --force "docker.io/$IMAGE" "docker.io/${IMAGE%:*}@$digest"
+"""
+
+
+def pinned(lab: Lab, image: str, log: Path) -> str:
+    """The name by its digest of an imported image, which every machine has from now on."""
+    command = ["env", f"IMAGE={image}", "sh", "-ceu", _PIN, "-", *CTR]
+    for node in lab.nodes:
+        said = enter(lab, node, command, log=log)
+    return said.split()[-1]
 
 
 def configuration(lab: Lab, node: Node) -> str:
@@ -257,9 +275,9 @@ def whole(lab: Lab, log: Path, within_s: float = 180) -> None:
 
 
 def look_again(lab: Lab, nodes: Sequence[Node], log: Path) -> None:
-    """Make the agents of newly booted machines ask the API as soon as it answers.
+    """Make the agents of newly booted machines look as soon as the API and CephFS answer.
 
-    Each agent asked before that, in vain, and would ask again only half a minute later.
+    Each agent asked for both before that, in vain, and would ask again only half a minute later.
     """
     with ThreadPoolExecutor(max(1, len(nodes))) as pool:
         list(pool.map(lambda node: _look_again(lab, node, log), nodes))
@@ -274,6 +292,7 @@ def _look_again(lab: Lab, node: Node, log: Path) -> None:
         return "" if said == "ok" else f"{server} says {said[-200:]!r}"
 
     until_well(trouble, what=f"the API server of {node.name}", within_s=180, log=log)
+    until(lambda: ceph.mounted(lab, node, log), within_s=120, what=f"CephFS of {node.name}")
     enter(lab, node, ["systemctl", "restart", "kubelet"], log=log)
 
 

@@ -20,6 +20,7 @@ from harness.lab import (
     clock,
     cloudnativepg,
     disks,
+    golden,
     host,
     host_limits,
     kubernetes,
@@ -84,10 +85,7 @@ def require_packages(progress: Progress, *, install: bool, log: Path) -> None:
 
 @dataclass(frozen=True)
 class Up:
-    """One ``lab up``: the stages from nothing, or from the golden copy if there is one.
-
-    ``booted`` are the machines that were off before.
-    """
+    """One ``lab up``, from nothing or the golden copy; ``booted`` are machines that were off."""
 
     lab: Lab
     booted: list[Node] = field(default_factory=list)
@@ -113,6 +111,7 @@ class Up:
             # No check runs before the agents: it would use the same processors.
             Stage("node agents", self.agents, 40, ("boot",)),
             Stage("ceph whole", self.ceph_whole, 5, ("node agents",)),
+            Stage("usual waits", self.usual_waits, 1, ("ceph whole",)),
             Stage("kubernetes whole", self.kubernetes_whole, 15, ("node agents",)),
             *self.source([Stage("swarm whole", self.swarm_whole, 5, ("node agents",))]),
             Stage("rook whole", self.rook_whole, 30, ("kubernetes whole",)),
@@ -126,6 +125,7 @@ class Up:
         source = self.source(swarm.stages(self.lab))
         storage = self.rook(network[-1].name)
         databases = cloudnativepg.stages(self.lab)
+        services = platform.stages(self.lab, ingress)
         return [
             Stage("system", self.system, 140),
             Stage("kubernetes binary", self.kube, 400),
@@ -136,21 +136,25 @@ class Up:
             Stage("last partition", self.last_partition, 15, ("boot",)),
             Stage("ceph", self.ceph, 40, ("last partition",)),
             Stage("existing storage", self.existing_storage, 3, ("ceph",)),
-            *source,
             Stage("tools", self.tools, 15, ("workload", "libraries", "kubernetes binary")),
             Stage("images", self.images, 30, ("tools", "last partition")),
             Stage("first control plane", self.first, 20, ("images",)),
             Stage("other control planes", self.others, 40, ("first control plane",)),
             *network,
             *ingress,
+            *source,
             *self.claims(network[-1].name, storage),
             *databases,
+            *services,
             Stage("ceph whole", self.ceph_whole, 5, ("platform",)),
             Stage(
                 "kubernetes whole",
                 self.kubernetes_whole,
                 30,
-                ("platform", *(part[-1].name for part in (ingress, storage, databases) if part)),
+                (
+                    "platform",
+                    *(part[-1].name for part in (ingress, storage, databases, services) if part),
+                ),
             ),
             Stage("rook whole", self.rook_whole, 30, ("kubernetes whole",)),
             Stage("snapshot", self.snapshot, 2, ("ceph whole", "kubernetes whole")),
@@ -160,7 +164,7 @@ class Up:
                 15,
                 ("snapshot", "rook whole", *(it.name for it in source[-1:])),
             ),
-            Stage("golden copy", self.golden, 5, ("records",)),
+            Stage("golden copy", self.golden_copy, 5, ("records",)),
         ]
 
     def system(self) -> None:
@@ -183,11 +187,10 @@ class Up:
         network.up(lab, log)
         # Machines see this folder from their first boot; its contents may come later.
         lab.tools.mkdir(parents=True, exist_ok=True)
-        if not lab.live.exists():
-            if lab.golden.exists():
-                disks.copy(lab.golden, lab.live, log)
-            else:
-                lab.live.mkdir()
+        copied = not lab.live.exists() and lab.golden.exists()
+        if copied:
+            disks.copy(lab.golden, lab.live, log)
+        lab.live.mkdir(exist_ok=True)
         open_access(lab, log)
         rootfs = builds.system("machine", "").path
         for node in lab.nodes:
@@ -196,6 +199,8 @@ class Up:
             if not (node.system / "prepared").exists():
                 machines.prepare(lab, node, log)
                 (node.system / "prepared").touch()
+        if copied:
+            golden.wait_for_nobody(lab)
         pinned = "".join(machines.host_key(node) for node in lab.nodes)
         lab.profile.access.ssh.known_hosts.write_text(pinned)
 
@@ -207,6 +212,9 @@ class Up:
 
     def agents(self) -> None:
         kubernetes.look_again(self.lab, self.booted, self.log("node-agents"))
+
+    def usual_waits(self) -> None:
+        golden.wait_as_usual(self.lab, self.log("usual-waits"))
 
     def last_partition(self) -> None:
         lab, log = self.lab, self.log("last-partition")
@@ -283,9 +291,9 @@ class Up:
     def records(self) -> None:
         records.keep(self.lab, self.log("records"))
 
-    def golden(self) -> None:
+    def golden_copy(self) -> None:
         self.lab.built.touch()
-        save_golden(self.lab, self.log("golden-copy"))
+        golden.save(self.lab, self.log("golden-copy"))
 
 
 def open_access(lab: Lab, log: Path) -> None:
@@ -297,21 +305,6 @@ def open_access(lab: Lab, log: Path) -> None:
     if not lab.ssh_key.exists():
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "cutover lab"]
         host.run([*command, "-f", lab.ssh_key], log=log)
-
-
-def save_golden(lab: Lab, log: Path) -> None:
-    """Copy the live disks while every machine is frozen: one moment for all of them."""
-    for old in lab.pool.glob("golden-*"):
-        shutil.rmtree(old)
-    groups = [machines.group(lab, node) for node in lab.nodes]
-    containers = [f"{group}/{part}" for group in groups for part in machines.CONTAINERS]
-    try:
-        cgroups.stand_still(groups, containers)
-        for folder in (*(node.system for node in lab.nodes), lab.pool):
-            host.run(["sync", "--file-system", folder], log=log, within_s=120)
-        disks.copy(lab.live, lab.golden, log)
-    finally:
-        cgroups.freeze([*groups, *containers], False)
 
 
 def power_on(lab: Lab, node: Node) -> None:

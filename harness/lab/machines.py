@@ -50,14 +50,12 @@ ENABLED = {
         "/lib/systemd/system/nftables.service",
     ),
     "network-online.target.wants": ("/lib/systemd/system/systemd-networkd-wait-online.service",),
-    "timers.target.wants": (
-        "/etc/systemd/system/rke2-etcd-snapshot.timer",
-        "/etc/systemd/system/mnt-cephfs-watch.timer",
-    ),
+    "timers.target.wants": ("/etc/systemd/system/rke2-etcd-snapshot.timer",),
     "multi-user.target.wants": (
         "/etc/systemd/system/containerd.service",
         "/etc/systemd/system/rke2-server.service",
         "/etc/systemd/system/mnt-cephfs.service",
+        "/etc/systemd/system/mnt-cephfs-watch.service",
         "/etc/systemd/system/mnt-rook.service",
         "/lib/systemd/system/systemd-networkd.service",
         "/lib/systemd/system/ssh.service",

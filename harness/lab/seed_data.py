@@ -47,7 +47,8 @@ for name, files in FILES.items():
         os.symlink("filestore", f"{home}/current")
     plant(f"{home}/web/index.html", f"<p>Odoo of {customer}</p>\\n".encode())
 # The old platform goes on writing here.
-os.makedirs("odoo_backups/staging", exist_ok=True)
+for folder in ("active", "staging", "temp"):
+    os.makedirs(f"odoo_backups/{folder}", exist_ok=True)
 """
 
 

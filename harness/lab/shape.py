@@ -23,6 +23,7 @@ TRACELESS = frozenset(
         "host_limits",
         "cgroups",
         "clock",
+        "golden",
         "host",
         "lifecycle",
         "network",

@@ -1,8 +1,8 @@
 # Runs in a pod, as sh -c: one PostgreSQL on the claim at /data, and never two.
 #
-# A pod that Kubernetes has given up for lost may still write. Whoever starts has to wait for the
-# lock, which Ceph takes from a client only with everything else that it holds; PostgreSQL and all
-# its processes keep it.
+# A pod that Kubernetes has given up for lost may still write. A new one waits for the lock: Ceph
+# takes it from a client only with everything else that it holds, and PostgreSQL and all its
+# processes keep it.
 set -eu
 exec 9>>/data/lock
 flock 9

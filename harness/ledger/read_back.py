@@ -8,7 +8,6 @@ killed harness, from its history on the disk and a new reading.
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -17,8 +16,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
-from harness.core.errors import HarnessError, NotProven, TimedOut
-from harness.core.parallel import within
+from harness.core.errors import HarnessError, NotProven, TimedOut, in_words
+from harness.core.parallel import in_each, within
 from harness.core.waiting import until
 from harness.ledger import platform
 from harness.ledger.checker import Found, Reading, kind_of, results
@@ -122,10 +121,6 @@ def judge(
     }
 
 
-def in_words(error: Exception) -> str:
-    return str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
-
-
 def recovered(
     reach: Reach,
     *,
@@ -187,11 +182,7 @@ def read_again(
         except Exception as error:
             troubles[kind] += _unless_read(folder, [kind], in_words(error)).get(kind, ())
 
-    threads = [threading.Thread(target=read, args=(kind,), daemon=True) for kind in names]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_each(names, read)
     return judge(folder, names, troubles, broken_off=True)
 
 

@@ -12,13 +12,13 @@ from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
-from harness.core.errors import ConfigError, NeverSent, NotProven, TimedOut
+from harness.core.errors import ConfigError, NeverSent, NotProven, TimedOut, in_words
 from harness.core.parallel import within
 from harness.core.waiting import until
 from harness.ledger import platform
 from harness.ledger.checker import kind_of
 from harness.ledger.history import DUE, FAIL, INFO, OK, TOTAL, History
-from harness.ledger.read_back import in_words, judge, read_back
+from harness.ledger.read_back import judge, read_back
 from harness.ledger.result import FAULT, LedgerResult
 from harness.ledger.writers import WRITERS, Counted, Writer, WriterSetup
 from harness.ledger.writers.protocol import ANSWERS_WITHIN_S
@@ -210,10 +210,26 @@ class Recorder:
             if problem := read_back(writer, self.folder, within_s=left_s):
                 self._troubles[kind].append(problem)
         for bank in _counted(self._writers[kind]):
+            if why := self._counted_at_last(bank, deadline):
+                self._troubles[kind].append(f"no total at the end: {why}")
+
+    def _counted_at_last(self, bank: Counted, deadline: float) -> str:
+        """Count a bank once more, with retries: its session may have been ended. Why it failed."""
+        said = ""
+
+        def counted() -> bool:
+            nonlocal said
             try:
                 self._look(bank)
             except Exception as error:
-                self._troubles[kind].append(f"no total at the end: {in_words(error)}")
+                said = in_words(error)
+                return False
+            said = ""
+            return True
+
+        with contextlib.suppress(TimedOut):
+            until(counted, within_s=deadline - time.monotonic(), what="the total at the end")
+        return said
 
 
 def _counted(writers: Sequence[Writer]) -> Sequence[Counted]:

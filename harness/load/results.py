@@ -10,23 +10,27 @@ are from the computer's monotonic clock, which the generator and the harness sha
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import count, takewhile
-from math import ceil, floor
+from math import ceil, floor, inf
 from pathlib import Path
 from typing import NotRequired, Protocol, Self, TypedDict
 
 from hdrh.histogram import HdrHistogram
 
 from harness.facts.drills import PhaseFacts
-from harness.load.spec import Plan
+from harness.facts.loads import Course, Moment, Stage
+from harness.load.spec import LoadSpec, Plan
 
 _MOST_US = 3_600_000_000
 _DIGITS = 2
 _US_PER_S = 1e6
 _US_PER_MS = 1e3
+_MOST_MOMENTS = 120  # of a load's course: more than a chart of a report can show
 
 
 class AnswerTimes(Protocol):
@@ -142,6 +146,12 @@ class Cut:
     planned: int
     seen: Histogram
 
+    @property
+    def is_over(self) -> bool:
+        """True if each planned request has a result."""
+        over = self.seen.answered + self.seen.failed + self.seen.limited.total()
+        return over >= self.planned
+
     def facts(self) -> PhaseFacts:
         """The facts for checks; a quantile is None when too many requests had no answer."""
         return PhaseFacts(
@@ -156,8 +166,33 @@ class Cut:
             p99_ms=self.seen.quantile_ms(0.99),
         )
 
+    def moment(self) -> Moment:
+        """The facts of a short span of a load's course."""
+        return Moment(
+            planned=self.planned,
+            answered=self.seen.answered,
+            failed=self.seen.failed,
+            limited=self.seen.limited.total(),
+            p50_ms=self.seen.quantile_ms(0.5),
+            p95_ms=self.seen.quantile_ms(0.95),
+            p99_ms=self.seen.quantile_ms(0.99),
+        )
 
-@dataclass(frozen=True, slots=True)
+    def stage(self) -> Stage:
+        """The facts of a load's stage."""
+        return Stage(
+            planned=self.planned,
+            on_time=self.seen.on_time,
+            answered=self.seen.answered,
+            errors=dict(self.seen.errors),
+            limited=dict(self.seen.limited),
+            p50_ms=self.seen.quantile_ms(0.5),
+            p95_ms=self.seen.quantile_ms(0.95),
+            p99_ms=self.seen.quantile_ms(0.99),
+        )
+
+
+@dataclass(frozen=True)
 class Results:
     """All results of a load, by the second in which a request was due."""
 
@@ -165,11 +200,12 @@ class Results:
     ended: float
     plan: Plan
     seconds: dict[int, Histogram]
-    busy_s: float | None = None  # of a processor, by the generator; None before its end
+    busy_s: float | None = None  # of a processor, by the busiest process; None before its end
+    dues: Callable[[int], Sequence[float]] | None = None  # of a visitor's requests; None: one each
 
     @property
     def busy_percent(self) -> float | None:
-        """The generator's part of one processor; None before its end."""
+        """The part of one processor that its busiest process used; None before its end."""
         return None if self.busy_s is None else 100 * self.busy_s / (self.ended - self.began)
 
     def cut(self, start: float, end: float) -> Cut:
@@ -179,16 +215,44 @@ class Results:
         for second, bucket in self.seconds.items():
             if first <= second < last:
                 seen.merge(bucket)
-        planned = sum(first <= second < last for second in self._due())
+        planned = sum(many for second, many in self._due.items() if first <= second < last)
         return Cut(planned, seen)
 
-    def _due(self) -> Iterator[int]:
-        """The second of every request that was due, by the plan."""
-        due = (self.began + self.plan.due(number) for number in count())
-        return map(floor, takewhile(lambda at: at < self.ended, due))
+    @cached_property
+    def _due(self) -> Counter[int]:
+        """How many requests were due in each second, by the plan."""
+        dues = self.dues or (lambda visitor: (self.plan.due(visitor),))
+        # Visitors come in the order of their numbers.
+        visitors = takewhile(lambda it: self.began + self.plan.due(it) < self.ended, count())
+        all_due = (self.began + at for visitor in visitors for at in dues(visitor))
+        return Counter(floor(at) for at in all_due if at < self.ended)
+
+    def course(self, marks: Mapping[str, float]) -> Course:
+        """The load over time, in at most ``_MOST_MOMENTS`` spans of whole seconds.
+
+        ``marks`` are moments by their names, in seconds from the begin.
+        """
+        first, last = floor(self.began), floor(self.ended) + 1
+        every_s = ceil((last - first) / _MOST_MOMENTS)
+        cuts = [self.cut(at, at + every_s) for at in range(first, last, every_s)]
+        return Course(
+            began=round(time.time() - (time.monotonic() - first), 3),
+            every_s=every_s,
+            marks={name: round(at + self.began - first, 3) for name, at in marks.items()},
+            moments=[it.moment() for it in cuts],
+        )
+
+    def by_stage(self) -> dict[str, Cut]:
+        """The results of each stage, cut at whole seconds; the last one has all that is left."""
+        begins = self.plan.begins()
+        ends = [*begins.values(), inf][1:]
+        return {
+            name: self.cut(self.began + begin, self.began + end)
+            for (name, begin), end in zip(begins.items(), ends, strict=True)
+        }
 
 
-def read(path: Path, plan: Plan, ended: float) -> Results | None:
+def read(path: Path, spec: LoadSpec, ended: float) -> Results | None:
     """The results so far; ``ended`` is used if they have no end; None before the load began."""
     began: float | None = None
     busy_s: float | None = None
@@ -197,7 +261,10 @@ def read(path: Path, plan: Plan, ended: float) -> Results | None:
     for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
         data = json.loads(line)
         began = data.get("began", began)
-        ended, busy_s = data.get("ended", ended), data.get("busy_s", busy_s)
+        if "ended" in data:
+            ended, busy_s = data["ended"], max(busy_s or 0.0, data["busy_s"])
         if "second" in data:
             seconds.setdefault(data["second"], Histogram()).merge(Histogram.from_json(data))
-    return None if began is None else Results(began, ended, plan, seconds, busy_s)
+    if began is None:
+        return None
+    return Results(began, ended, spec.plan, seconds, busy_s, spec.dues)

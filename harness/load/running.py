@@ -11,15 +11,17 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from math import inf
 from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
 
 from harness.core.errors import NotProven, TimedOut
 from harness.core.waiting import uninterrupted, until
+from harness.facts.loads import Offered
 from harness.load.results import Histogram, Results, read
-from harness.load.spec import LoadSpec
+from harness.load.spec import DESERTED, UNCALLED, LoadSpec
 from harness.settings import ROOT
 
 # The ingress has this time from the end of the first request; before that, the generator is slow.
@@ -27,7 +29,7 @@ _SERVED_WITHIN_S = 30.0
 # A busy computer may start it slowly; without any progress for _LIFELESS_S it is not starting.
 _STARTS_WITHIN_S = 300.0
 _LIFELESS_S = 30.0
-# After the deadline of the requests under way, the generator needs this time to end.
+# After the deadlines of its visitors' requests, the generator needs this time to end.
 _ENDS_WITHIN_S = 15.0
 _TAIL = 300
 
@@ -148,17 +150,33 @@ class Running:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
 
+    def finish(self) -> None:
+        """Let the load run until each request of its stages is over.
+
+        However slow the platform is, it is given the time of all deadlines: what is missing then,
+        the generator did not offer.
+        """
+        self.go_on(self._spec.plan.lasts_s + self._spec.thinks_s)
+        within_s = self._spec.answers_within_s
+        with contextlib.suppress(TimedOut):
+            until(self._is_whole, within_s=within_s, every_s=0.5, what="the last answer")
+
+    def _is_whole(self) -> bool:
+        found = self._read()
+        ended = self._process.poll() is not None
+        return ended or (found is not None and found.cut(found.began, inf).is_over)
+
     def results(self) -> Results | None:
         """End the load, and return its results; None when it never began."""
         asked = time.monotonic()
         self.close()
-        found = read(self._seen, self._spec.plan, ended=asked)
+        found = read(self._seen, self._spec, ended=asked)
         if found is None:
             self.troubles.append(f"the load never began: {self._words()}")
         return found
 
     def close(self) -> None:
-        """End the load: no request is sent after this."""
+        """End the load: what was due is sent and answered, or given up, when this returns."""
         if self._spec_pipe.closed:
             return
         with uninterrupted():
@@ -167,7 +185,7 @@ class Running:
             with contextlib.suppress(BrokenPipeError):
                 self._spec_pipe.close()
             try:
-                status = self._process.wait(self._spec.timeout_s + _ENDS_WITHIN_S)
+                status = self._process.wait(self._spec.answers_within_s + _ENDS_WITHIN_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
@@ -181,10 +199,62 @@ class Running:
         return found.cut(0.0, before).seen if found else Histogram()
 
     def _read(self) -> Results | None:
-        return read(self._seen, self._spec.plan, ended=time.monotonic())
+        return read(self._seen, self._spec, ended=time.monotonic())
 
     def _words(self) -> str:
         return self._said.read_text(encoding="utf-8", errors="replace").strip()[-_TAIL:] or "mute"
+
+
+def offer(spec: LoadSpec) -> Offered:
+    """Offer a load to the end of its stages; NotProven when it cannot begin."""
+    with (
+        TemporaryDirectory(prefix="cutover-load-") as folder,
+        offering(spec, Path(folder, "load")) as running,
+    ):
+        running.finish()
+        results, troubles = running.results(), tuple(running.troubles)
+    if results is None:
+        raise NotProven(f"the load never began: {'; '.join(troubles)}")
+    return Offered(
+        stages={name: cut.stage() for name, cut in results.by_stage().items()},
+        whole=results.cut(results.began, inf).stage(),
+        troubles=troubles,
+        busy_percent=results.busy_percent,
+        course=results.course(spec.plan.begins()),
+    )
+
+
+def work_for(host: str, port: int, tell: Callable[[str], object]) -> int:
+    """Take a share of each load of the master at this address, until no master calls any more.
+
+    The number of loads; NotProven when a load breaks off.
+    """
+    number, waits = 0, False
+    while True:
+        if not waits:
+            tell(f"waiting for a load of {host}:{port}")
+        waits = True
+        with (
+            TemporaryFile("w+", encoding="utf-8") as said,
+            subprocess.Popen(
+                [sys.executable, "-m", "harness.load.start", host, str(port)],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,  # it ends when this closes
+                stderr=said,
+                start_new_session=True,
+            ) as process,
+        ):
+            status = process.wait()
+            said.seek(0)
+            words = said.read().strip()[-_TAIL:]
+        if status == UNCALLED:
+            return number
+        if status == DESERTED:
+            continue
+        if status:
+            raise NotProven(f"the load of {host}:{port} broke off: {words}")
+        tell("a load is over")
+        number, waits = number + 1, False
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Reports that the generator's process runs, before it loads locust, which takes a while.
 
-``python -m harness.load.start`` is how ``running`` starts the generator.
+``python -m harness.load.start`` is how ``running`` starts the generator, and with the address and
+the port of a master, a worker.
 """
 
 from __future__ import annotations
@@ -9,6 +10,12 @@ import sys
 
 
 def main() -> None:
+    if sys.argv[1:]:
+        from harness.load import distributed
+
+        host, port = sys.argv[1:]
+        distributed.follow(host, int(port))
+        return
     sys.stdout.write('{"stage": "loading locust"}\n')
     sys.stdout.flush()
     # No module that opens sockets may be imported before this: locust patches them.

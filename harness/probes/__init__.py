@@ -17,7 +17,7 @@ from harness.probes.etcd import EtcdWrites
 from harness.probes.host_facts import HostFacts
 from harness.probes.kubernetes import ApiEndpoints, ApiObjects, Nodes
 from harness.probes.legacy import LegacyManifest, LegacyMount
-from harness.probes.loads import Loads
+from harness.probes.old_names import NamesOfOldPlatform, RoutesToOldPlatform
 from harness.probes.old_platform import OldPlatform
 from harness.probes.open_ports import OpenPorts
 from harness.probes.parity import ParityRequests
@@ -28,8 +28,10 @@ from harness.probes.probe import Timing as Timing
 from harness.probes.queues import QueuesAndSessions
 from harness.probes.rook import Rook
 from harness.probes.scheduling import Scheduling
+from harness.probes.service_calls import ServiceCalls
 from harness.probes.services import Registrations, Services
 from harness.probes.swarm import Swarm
+from harness.probes.velero import VeleroBackups
 from harness.probes.workloads import AllWorkloads
 
 _ALL: tuple[Probe, ...] = (
@@ -51,7 +53,7 @@ _ALL: tuple[Probe, ...] = (
     LegacyManifest(),
     LegacyMount(),
     LoadBalancer(),
-    Loads(),
+    NamesOfOldPlatform(),
     NetworkPolicy(),
     Nodes(),
     OldPlatform(),
@@ -63,9 +65,12 @@ _ALL: tuple[Probe, ...] = (
     QueuesAndSessions(),
     Registrations(),
     Rook(),
+    RoutesToOldPlatform(),
     Scheduling(),
+    ServiceCalls(),
     Services(),
     Swarm(),
+    VeleroBackups(),
 )
 
 PROBES: Mapping[str, Probe] = {probe.name: probe for probe in _ALL}

@@ -89,7 +89,7 @@ def _compared(
     tell: Callable[[str], object],
 ) -> dict[str, Compared]:
     if pair.kind == "mariadb":
-        one, other = (_mariadb(reach, tunnels, it) for it in (pair.source, pair.target))
+        one, other = (mariadb_of(reach, tunnels, it) for it in (pair.source, pair.target))
         return mariadb.compared(one, other, databases, tell=tell)
     source, target = (server_of(reach, tunnels, it) for it in (pair.source, pair.target))
     return compared(source, target, databases, tell=tell)
@@ -102,7 +102,8 @@ def server_of(reach: Reach, tunnels: Tunnels, declared: DatabaseServer) -> Serve
     return Server(str(socket.parent), declared.port, declared.user, password)
 
 
-def _mariadb(reach: Reach, tunnels: Tunnels, declared: DatabaseServer) -> MariaDb:
+def mariadb_of(reach: Reach, tunnels: Tunnels, declared: DatabaseServer) -> MariaDb:
+    """A declared MariaDB behind a tunnel; ConfigError if its password cannot be read."""
     password = password_of(declared.user, declared.password_file)
     return MariaDb(str(_socket(reach, tunnels, declared)), declared.user, password)
 

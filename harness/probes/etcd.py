@@ -41,7 +41,7 @@ class EtcdWrites:
         def fsyncs(server: str) -> Buckets:
             return _fsyncs(reach, server)
 
-        with pods.namespace(reach.kube) as space:
+        with pods.namespace(reach.kube, for_pods=False) as space:
             before = in_each(servers, fsyncs)
             began = time.monotonic()
             writes = _write(reach.kube, space)

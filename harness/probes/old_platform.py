@@ -9,11 +9,11 @@ from harness.core.model import JSON
 from harness.facts.old_platform import REMAINS, Remains
 from harness.facts.schema import dump
 from harness.probes.probe import Timing
-from harness.probes.scripts import old_platform_script, sockets_script, swarm_script
+from harness.probes.scripts import docker_script, old_platform_script, sockets_script
 from harness.transport import Reach
 from harness.transport.remote_script import RemoteScript
 
-SCRIPT = RemoteScript(sockets_script, swarm_script, old_platform_script)
+SCRIPT = RemoteScript(sockets_script, docker_script, old_platform_script)
 
 
 class OldPlatform:

@@ -172,7 +172,7 @@ def _listen(
     if len(heard) != 2:
         raise Garbled(
             f"{machine}: {_SCRIPT.name} said {len(heard)} lines, not 2",
-            remedy=f"run ss and ip (iproute2) on {machine}: does each end?",
+            remedy=f"find out which of ss and ip (iproute2) does not end on {machine}",
         )
     return read(Before, heard[0]), read(After, heard[1])
 

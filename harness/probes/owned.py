@@ -22,6 +22,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import count
 
 from harness.core.errors import HarnessError, TimedOut
+from harness.core.parallel import running
 from harness.core.waiting import until
 from harness.transport import Kube
 from harness.transport.objects import Odd, listed, must, part, text, texts, words
@@ -67,16 +68,12 @@ def renewed(kube: Kube, name: str, owner: str) -> Iterator[None]:
                 if uid and not stop.is_set():
                     renew(uid=uid)
 
-    thread = threading.Thread(target=keep, name=f"owner of {name}", daemon=True)
     _HELD.add(name)
     try:
         renew()
-        thread.start()
-        yield
+        with running({f"owner of {name}": keep}, stop, within_s=RENEW_S):
+            yield
     finally:
-        stop.set()
-        if thread.is_alive():
-            thread.join(timeout=RENEW_S)
         _HELD.discard(name)
 
 
@@ -169,6 +166,11 @@ def give_back_volumes(kube: Kube, space: str) -> None:
     """Make every volume of a namespace's claims go with its claim; raises TransportError."""
     for volume in _of(kube, space.__eq__):
         _set_delete(kube, volume)
+
+
+def give_back_volume(kube: Kube, name: str) -> None:
+    """Make one Released volume go; raises TransportError."""
+    _set_delete(kube, kube.get(f"/api/v1/persistentvolumes/{name}"))
 
 
 def sweep_volumes(kube: Kube, spaces: Collection[str]) -> None:

@@ -18,11 +18,12 @@ from typing import ClassVar
 
 from harness.core.errors import NotProven, TransportError
 from harness.core.model import JSON
+from harness.core.names import is_secret
 from harness.core.parallel import in_each
 from harness.facts.parity import PARITY, Compared, Difference
 from harness.facts.schema import attempt, dump
 from harness.probes.probe import Timing
-from harness.settings.parity import Front, Parity, ParityRequest
+from harness.settings.parity import Front, Parity, ParityRequest, SentRequest
 from harness.transport import ExternalClient, Reach
 from harness.transport.protocols import EntryPoint, Response
 
@@ -41,7 +42,7 @@ _UNCOMPARED = frozenset(
 
 
 class ParityRequests:
-    """Sends each declared request to both platforms, and compares the answers."""
+    """Sends each declared request that reads to both platforms, and compares the answers."""
 
     name: ClassVar[str] = PARITY.name
     sentence: ClassVar[str] = "the answers of both platforms to the same requests"
@@ -58,8 +59,8 @@ class ParityRequests:
         look = partial(_compared, reach.outside, declared)
         return dump(
             in_each(
-                declared.requests,
-                lambda name: attempt(partial(look, declared.requests[name])),
+                declared.reads,
+                lambda name: attempt(partial(look, declared.reads[name])),
                 at_once=_AT_ONCE,
             )
         )
@@ -67,19 +68,19 @@ class ParityRequests:
 
 def _compared(outside: ExternalClient, declared: Parity, request: ParityRequest) -> Compared:
     """Ask old, new, old again; raises TransportError if the old platform does not answer."""
-    ask = partial(_asked, outside, request)
+    ask = partial(asked, outside, request)
     old, old_ms = ask(declared.old, request.host)
     new: Response | None = None
     new_ms: float | None = None
     try:
         new, new_ms = ask(declared.new, request.new_host or request.host)
-        differences = _differences(old, new)
+        differences = differences_of(old, new)
     except TransportError as error:
         differences = [Difference("answer", f"status {old.status}", str(error))]
     again, _ = ask(declared.old, request.host)
     return Compared(
         statuses=tuple(it.status for it in (old, new, again) if it is not None),
-        noise=tuple(_differences(old, again)),
+        noise=tuple(differences_of(old, again)),
         differences=tuple(differences),
         old_ms=old_ms,
         new_ms=new_ms,
@@ -88,12 +89,14 @@ def _compared(outside: ExternalClient, declared: Parity, request: ParityRequest)
     )
 
 
-def _asked(
-    outside: ExternalClient, request: ParityRequest, front: Front, host: str
+def asked(
+    outside: ExternalClient, request: SentRequest, front: Front, host: str
 ) -> tuple[Response, float]:
     """One answer, and how long it took in milliseconds; NotProven for one that is too long."""
-    entry = EntryPoint(front.scheme, front.port or {"http": 80, "https": 443}[front.scheme])
-    headers = {"Accept-Encoding": "identity", **request.headers}
+    entry = EntryPoint(front.scheme, front.number)
+    body = None if request.body is None else json.dumps(request.body).encode()
+    kind = {} if body is None else {"Content-Type": "application/json"}
+    headers = {"Accept-Encoding": "identity", **kind, **request.headers}
     begun = time.monotonic()
     answer = outside.request(
         request.method,
@@ -102,6 +105,7 @@ def _asked(
         at=str(front.address),
         entry=entry,
         headers=headers,
+        body=body,
         within_s=_WITHIN_S,
     )
     took_ms = round((time.monotonic() - begun) * 1000, 1)
@@ -110,13 +114,13 @@ def _asked(
     return answer, took_ms
 
 
-def _differences(old: Response, other: Response) -> list[Difference]:
+def differences_of(old: Response, other: Response) -> list[Difference]:
     """Where two answers differ, at most ``_MOST_DIFFERENCES`` places and one that counts the rest.
 
     The order: status, headers, cookies, body.
     """
     found = [
-        Difference(at, _cut(one), _cut(two))
+        Difference(at, _shown(at, one), _shown(at, two))
         for at, one, two in (
             *_of_values("status", str(old.status), str(other.status)),
             *_of_fields("header", _headers(old), _headers(other)),
@@ -226,8 +230,9 @@ def _of_lines(old: Sequence[str], other: Sequence[str]) -> Iterator[Place]:
             yield f"body line {at + 1}", gone or _NOTHING, come or _NOTHING
 
 
-def _cut(text: str) -> str:
-    """A text short enough for a journal; two long texts that differ differ cut, too."""
-    if len(text) <= _MOST_CHARS:
-        return text
-    return f"{text[:_MOST_CHARS]}… (sha256 {sha256(text.encode()).hexdigest()[:12]})"
+def _shown(at: str, text: str) -> str:
+    """A text as a journal may have it: short, and no secret; two that differ still differ."""
+    digest = sha256(text.encode()).hexdigest()[:12]
+    if is_secret(at) and text != _NOTHING:
+        return f"a secret (sha256 {digest})"
+    return text if len(text) <= _MOST_CHARS else f"{text[:_MOST_CHARS]}… (sha256 {digest})"

@@ -107,13 +107,17 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     "legacy-manifest": (),
     "legacy-mount": (),
     "load-balancer": (*_OWN_PODS, *_may("services", "get", "list", "create", "patch")),
-    "loads": (),
     "network-policy": (
         *_OWN_PODS,
         *_may("networkpolicies", "create", "patch", group="networking.k8s.io"),
     ),
     "nodes": _may("nodes", "list"),
+    "old-names": _may("services", "list"),
     "old-platform": (),
+    "old-routes": (
+        *_may("services", "list"),
+        *_may("endpointslices", "list", group="discovery.k8s.io"),
+    ),
     "open-ports": (*_may("services", "list"), *_may("pods", "list")),
     "osd-disks": _TOOLBOX,
     "parity": (),
@@ -153,11 +157,20 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("pods", "list"),
         *_may("persistentvolumes", "list"),
     ),
+    "service-calls": (*_may("pods", "list"), *_EXEC),
     "services": (
         *_may("services", "get"),
         *_may("endpointslices", "list", group="discovery.k8s.io"),
     ),
     "swarm": (),
+    "velero": (
+        *_may("persistentvolumeclaims", "list"),
+        *_may("schedules", "list", group="velero.io"),
+        *_may("backups", "list", group="velero.io"),
+        *_may("backupstoragelocations", "list", group="velero.io"),
+        *_may("podvolumebackups", "list", group="velero.io"),
+        *_may("datauploads", "list", group="velero.io"),
+    ),
     "workloads": (
         *(
             permission
@@ -175,6 +188,25 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     ),
 }
 
+
+# For the ways of a new customer: what the platform makes for it is looked at, and in its pods.
+JOURNEYS: tuple[Permission, ...] = (
+    *_EXEC,
+    *(
+        permission
+        for resource in ("configmaps", "pods", "services", "persistentvolumes")
+        for permission in _may(resource, "list")
+    ),
+    *_may("persistentvolumeclaims", "get", "list"),
+    *_may("persistentvolumes", "get", "patch"),
+    *_may("deployments", "list", group="apps"),
+    *_may("statefulsets", "list", group="apps"),
+    *_may("cronjobs", "list", group="batch"),
+    *_may("jobs", "list", group="batch"),
+    *_may("ingresses", "list", group="networking.k8s.io"),
+    *_may("ingressroutes", "list", group="traefik.io"),
+    *_may("clusters", "list", group="postgresql.cnpg.io"),
+)
 
 # Instead of an Ingress, if the profile's ingress uses Traefik's own routes.
 _INGRESSES = frozenset(_may("ingresses", "create", "patch", group="networking.k8s.io"))

@@ -36,15 +36,17 @@ _NOBODY = 65534
 
 
 @contextlib.contextmanager
-def namespace(kube: Kube, *, claims: bool = False) -> Iterator[str]:
+def namespace(kube: Kube, *, claims: bool = False, for_pods: bool = True) -> Iterator[str]:
     """A namespace for one look; it is deleted afterwards, also when the look fails.
 
     With ``claims``, the volumes of its claims are removed too, and those of looks that were killed.
+    A namespace that is not ``for_pods`` is there at once, however slow the cluster is.
     """
     if claims:
         found = listed(kube.get(f"/api/v1/namespaces?{SELECTOR}"), "items")
         owned.sweep_volumes(kube, [must(it, "metadata", "name") for it in found])
-    with namespace_named(kube, f"{_PREFIX}{secrets.token_hex(4)}", claims=claims) as name:
+    name = f"{_PREFIX}{secrets.token_hex(4)}"
+    with namespace_named(kube, name, claims=claims, for_pods=for_pods):
         yield name
 
 
@@ -55,6 +57,7 @@ def namespace_named(
     owner: str = "",
     *,
     claims: bool = False,
+    for_pods: bool = True,
 ) -> Iterator[str]:
     """A namespace of that name with the restricted pod security; it is always deleted afterwards.
 
@@ -73,11 +76,12 @@ def namespace_named(
         owned.renewed(kube, name, owner),
     ):
         # Pods are refused until the controller has given the namespace its service account.
-        until(
-            lambda: listed(kube.get(f"/api/v1/namespaces/{name}/serviceaccounts"), "items"),
-            within_s=15.0,
-            what=f"a service account in the namespace {name}",
-        )
+        if for_pods:
+            until(
+                lambda: listed(kube.get(f"/api/v1/namespaces/{name}/serviceaccounts"), "items"),
+                within_s=15.0,
+                what=f"a service account in the namespace {name}",
+            )
         yield name
 
 

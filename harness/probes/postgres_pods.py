@@ -11,7 +11,7 @@ from harness.core.parallel import in_each
 from harness.facts.postgres import Answer, Folder, Instance, Pod, Running, Workload
 from harness.facts.schema import OrUnknown, Unknown, attempt
 from harness.probes.databases import password_of
-from harness.probes.services import pods_of
+from harness.probes.services import ready_pod
 from harness.settings.databases import Postgres as Declared
 from harness.settings.databases import PostgresAnswers
 from harness.transport import Kube
@@ -138,10 +138,7 @@ def answers(kube: Kube, asked: PostgresAnswers | None) -> dict[str, OrUnknown[An
     """What each database answers to a pod that asks by the name that services use."""
     if asked is None:
         raise NotProven("the profile declares no names", remedy="declare `postgres.answers:`")
-    found = pods_of(kube, asked.namespace, asked.selector)
-    pod = next((name for name, is_up in found.items() if is_up), None)
-    if pod is None:
-        raise NotProven(f"no pod of {asked.namespace} with {asked.selector} is ready")
+    pod = ready_pod(kube, asked.namespace, asked.selector)
     seen = in_each(asked.databases, partial(_answer, kube, asked, pod))
     return {name: it if isinstance(it, Answer) else Unknown(str(it)) for name, it in seen.items()}
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import socket
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection, HTTPException
 from typing import BinaryIO, ClassVar
@@ -20,7 +21,7 @@ from harness.probes.databases import password_of, place_of
 from harness.probes.probe import Timing
 from harness.settings.databases import Queues, RabbitServer, RedisServer, Sessions
 from harness.transport import Reach
-from harness.transport.objects import must, must_count
+from harness.transport.objects import flag, must, must_count, part
 from harness.transport.ssh import Tunnels
 
 _WITHIN_S = 30.0
@@ -28,7 +29,29 @@ OTHER = "other keys"
 # How many keys Redis looks at in one step of SCAN, which then serves others.
 _STEP = 1000
 # What RabbitMQ's management API gives of each queue; the counts are a few seconds old.
-_QUEUES = "/api/queues?columns=vhost,name,messages"
+_QUEUES = (
+    "/api/queues?columns=vhost,name,messages_ready,messages_unacknowledged,consumers"
+    ",auto_delete,exclusive"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The messages of a queue that wait and that are being worked on, and its workers.
+
+    ``is_of_client``: it ends with its client, under whose own name it is, as Celery's mailbox of
+    each worker (``celery@HOST.celery.pidbox``) and its events (``celeryev.UUID``).
+    """
+
+    ready: int
+    unacknowledged: int
+    consumers: int
+    is_of_client: bool = False
+
+    @property
+    def messages(self) -> int:
+        """All that it holds."""
+        return self.ready + self.unacknowledged
 
 
 class QueuesAndSessions:
@@ -46,9 +69,9 @@ class QueuesAndSessions:
         profile = reach.profile
         machines = profile.cluster().machines
         with closing(Tunnels(profile.access.ssh, machines)) as tunnels:
-            queues = attempt(partial(_queues, reach, tunnels, profile.queues))
+            messages = attempt(partial(_queues, reach, tunnels, profile.queues))
             sessions = attempt(partial(_sessions, reach, tunnels, profile.sessions))
-        return dump(Seen(queues, sessions))
+        return dump(Seen(messages, sessions))
 
 
 def _queues(reach: Reach, tunnels: Tunnels, declared: Queues | None) -> Sides:
@@ -56,11 +79,24 @@ def _queues(reach: Reach, tunnels: Tunnels, declared: Queues | None) -> Sides:
         raise NotProven("the profile declares no queues", remedy="declare `queues:`")
 
     def counted(server: RabbitServer) -> dict[str, int]:
-        password = password_of(server.user, server.password_file)
-        with _connected(reach, tunnels, server) as connection:
-            return messages(connection, server.user, password)
+        return to_move(queues_of(reach, tunnels, server))
 
     return Sides(counted(declared.source), counted(declared.target))
+
+
+def to_move(found: Mapping[str, Queue]) -> dict[str, int]:
+    """The messages of each queue, without a client's own empty one: nothing of it could move."""
+    return {name: it.messages for name, it in found.items() if it.messages or not it.is_of_client}
+
+
+def queues_of(reach: Reach, tunnels: Tunnels, server: RabbitServer) -> dict[str, Queue]:
+    """Each queue of a declared RabbitMQ, by VHOST/NAME; raises TransportError.
+
+    ConfigError if its password cannot be read.
+    """
+    password = password_of(server.user, server.password_file)
+    with _connected(reach, tunnels, server) as connection:
+        return queues(connection, server.user, password)
 
 
 def _sessions(reach: Reach, tunnels: Tunnels, declared: Sessions | None) -> Sides:
@@ -69,9 +105,9 @@ def _sessions(reach: Reach, tunnels: Tunnels, declared: Sessions | None) -> Side
 
     def counted(server: RedisServer) -> dict[str, int]:
         file = server.password_file
-        password = "" if file is None else password_of("Redis", file)
+        password = "" if file is None else password_of(server.user or "Redis", file)
         with _connected(reach, tunnels, server) as connection:
-            return keys(connection, password, declared.prefixes)
+            return keys(connection, password, declared.prefixes, user=server.user)
 
     return Sides(counted(declared.source), counted(declared.target))
 
@@ -82,8 +118,8 @@ def _connected(reach: Reach, tunnels: Tunnels, server: RabbitServer | RedisServe
     return connection
 
 
-def messages(connection: socket.socket, user: str, password: str) -> dict[str, int]:
-    """The messages of each queue, ready or being worked on, by VHOST/NAME.
+def queues(connection: socket.socket, user: str, password: str) -> dict[str, Queue]:
+    """Each queue of a RabbitMQ, by VHOST/NAME.
 
     The root vhost's name is "/", so its queues are /NAME. Raises TransportError.
     """
@@ -105,15 +141,30 @@ def messages(connection: socket.socket, user: str, password: str) -> dict[str, i
     if not isinstance(found, list):
         raise Garbled(f"RabbitMQ's management API: {answer.status}, {body[:80]!r}")
     return {
-        f"{must(it, 'vhost').rstrip('/')}/{must(it, 'name')}": must_count(it, "messages")
+        f"{must(it, 'vhost').rstrip('/')}/{must(it, 'name')}": Queue(
+            ready=must_count(it, "messages_ready"),
+            unacknowledged=must_count(it, "messages_unacknowledged"),
+            consumers=must_count(it, "consumers"),
+            is_of_client=_is_of_client(it),
+        )
         for it in found
+        # A queue younger than 5 s has no counts yet. Each `celery inspect ping` makes one for the
+        # answers to it, and a worker's health check is often just that.
+        if not (_is_of_client(it) and part(it).get("messages_ready") is None)
     }
 
 
-def keys(connection: socket.socket, password: str, prefixes: Sequence[str]) -> dict[str, int]:
+def _is_of_client(queue: object) -> bool:
+    return flag(queue, "auto_delete") or flag(queue, "exclusive")
+
+
+def keys(
+    connection: socket.socket, password: str, prefixes: Sequence[str], *, user: str = ""
+) -> dict[str, int]:
     """How many keys of all databases begin with each prefix, and how many others there are.
 
-    A key that two prefixes fit counts for the first. Raises TransportError.
+    A key that two prefixes fit counts for the first. ``user`` is one of Redis' access list; without
+    it, that of every client. Raises TransportError.
     """
     found: dict[str, set[int]] = {it: set() for it in (*prefixes, OTHER)}
     beginnings = {it: it.encode() for it in prefixes}
@@ -121,7 +172,7 @@ def keys(connection: socket.socket, password: str, prefixes: Sequence[str]) -> d
         with connection.makefile("rb") as reader:
             ask = partial(_asked, connection, reader)
             if password:
-                ask("AUTH", password)
+                ask("AUTH", *([user] if user else []), password)
             for database in _databases(ask("INFO", "keyspace")):
                 ask("SELECT", str(database))
                 cursor = "0"

@@ -14,10 +14,18 @@ from harness.facts.schema import attempt, dump
 from harness.facts.services import REGISTRATIONS, SERVICES, Service
 from harness.probes.probe import Timing
 from harness.settings.services import Registration
+from harness.settings.services import Services as Declared
 from harness.transport import Kube, Reach
 from harness.transport.objects import is_ready, listed, must, must_count, part, text
 
 _WITHIN_S = 20.0
+
+
+def declared_services(reach: Reach) -> Declared:
+    """The services of the profile; NotProven without any."""
+    if reach.profile.services is None:
+        raise NotProven("the profile declares no services", remedy="declare `services:`")
+    return reach.profile.services
 
 
 class Services:
@@ -32,9 +40,7 @@ class Services:
         return [reach.profile.name]
 
     def observe(self, reach: Reach, target: str) -> JSON:
-        declared = reach.profile.services
-        if declared is None:
-            raise NotProven("the profile declares no services", remedy="declare `services:`")
+        declared = declared_services(reach)
         names = dict.fromkeys(it.name for it in declared.declared())
         look = partial(_service, reach.kube, declared.namespace)
         return dump(in_each(names, lambda name: attempt(partial(look, name))))
@@ -99,15 +105,25 @@ class Registrations:
 
 def _registered(kube: Kube, asked: Registration) -> tuple[str, ...]:
     """The entries that a command lists; NotProven if it does not end well."""
-    found = pods_of(kube, asked.namespace, asked.selector)
-    ready = [name for name, is_up in found.items() if is_up]
-    if not ready:
-        raise NotProven(f"no pod of {asked.namespace} with {asked.selector} is ready")
-    done = kube.exec(asked.namespace, ready[0], asked.command, within_s=_WITHIN_S)
+    pod = ready_pod(kube, asked.namespace, asked.selector)
+    done = kube.exec(asked.namespace, pod, asked.command, within_s=_WITHIN_S)
     if done.status != 0:
         said = done.stderr.strip()[-200:]
-        raise NotProven(f"the command in {ready[0]} ended with status {done.status}: {said}")
+        raise NotProven(f"the command in {pod} ended with status {done.status}: {said}")
     return tuple(line.strip() for line in done.stdout.splitlines() if line.strip())
+
+
+def ready_pod(kube: Kube, space: str, selector: str) -> str:
+    """The first ready pod that a selector finds; NotProven if none is."""
+    found = pods_of(kube, space, selector)
+    ready = min((name for name, is_up in found.items() if is_up), default=None)
+    if ready is None:
+        raise NotProven(
+            f"no pod of {space} with {selector} is ready",
+            remedy=f"kubectl --namespace={space} get pods --selector={selector} shows why; "
+            "the profile declares the selector",
+        )
+    return ready
 
 
 def pods_of(kube: Kube, space: str, selector: str) -> dict[str, bool]:

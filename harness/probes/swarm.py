@@ -10,11 +10,11 @@ from harness.core.model import JSON
 from harness.facts.schema import Unknown, dump
 from harness.facts.swarm import REPORT, SWARM, Machine
 from harness.probes.probe import Timing
-from harness.probes.scripts import swarm_script
+from harness.probes.scripts import docker_script, swarm_script
 from harness.transport import Reach
 from harness.transport.remote_script import RemoteScript
 
-SCRIPT = RemoteScript(swarm_script)
+SCRIPT = RemoteScript(docker_script, swarm_script)
 
 
 class Swarm:

@@ -137,7 +137,8 @@ def _wrong_place(disk: Disk, free: Free, recorded: Free) -> Iterator[str]:
 
 def _not_free(disk: Disk, wanted: NewPartition, *, grow: bool) -> Iterator[str]:
     if disk.free_holds:
-        yield f"{disk.device}: the free space holds {', '.join(disk.free_holds)}: whose is it?"
+        found = ", ".join(disk.free_holds)
+        yield f"{disk.device}: expected nothing in the free space, seen {found}: ask its owner"
     if grow and not wanted.grow_table:
         assert disk.gpt is not None
         yield (

@@ -17,8 +17,8 @@ import allure
 import pytest
 from allure_commons import hookimpl, plugin_manager
 from allure_commons.utils import uuid4
-from pytest_bdd.parser import Feature, Scenario, Step
 
+from harness.pytest_gate.bdd_internals import Feature, Scenario, Step
 from harness.report.words import printable
 
 _CONTAINERS = "*-container.json"

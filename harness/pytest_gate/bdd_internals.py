@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
-from pytest_bdd.parser import Scenario, Step
+from pytest_bdd.parser import Feature, Scenario, Step
 from pytest_bdd.scenario import (
     _execute_step_function,
     find_fixturedefs_for_step,
@@ -24,7 +24,17 @@ from pytest_bdd.steps import step_function_context_registry
 
 from harness.pytest_gate.catalogue import scenario_id
 
-__all__ = ["Definition", "calls_watched", "definitions", "matching", "run_step", "scenario_of"]
+__all__ = [
+    "Definition",
+    "Feature",
+    "Scenario",
+    "Step",
+    "calls_watched",
+    "definitions",
+    "matching",
+    "run_step",
+    "scenario_of",
+]
 
 _CALL = "call_fixture_func"
 

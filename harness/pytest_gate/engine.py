@@ -8,26 +8,32 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-from harness.backup.restore.round_trip import BY_HAND
-from harness.core.errors import HarnessError, NotProven, Refused, Unhealed
+from harness.core.errors import HarnessError, NotProven, Refused, Unhealed, in_words
 from harness.core.model import JSON, Observation, Outcome
 from harness.core.notices import collecting
-from harness.core.parallel import CallResult, in_words
+from harness.core.parallel import CallResult
+from harness.core.waiting import BY_HAND
 from harness.drill.service import DrillService
 from harness.facts.drills import DRILLS, LEDGER, SOAK
-from harness.facts.restore import RESTORE
+from harness.facts.dump import DUMP, Dumped
+from harness.facts.journeys import JOURNEYS, Walk
+from harness.facts.loads import COMPARISON, LOADS
+from harness.facts.parity import WRITES
+from harness.facts.restore import RESTORE, RoundTrip
 from harness.facts.schema import Fact, dump
-from harness.gate import Evaluation, RunState
+from harness.facts.shift import SHIFT
+from harness.facts.switch import SWITCH, Switched
+from harness.gate import RunState
+from harness.gate.evaluation import explained
 from harness.probes import Probe, owned
 from harness.probes.probe import LookScheduler
 from harness.pytest_gate.catalogue import Scenario
 from harness.record import records
 from harness.record.journal import Journal, Record
-from harness.record.records import Data, DrillOutcome, F, Finished, Kind
+from harness.record.records import Data, Done, DrillOutcome, F, Finished, Kind, observed
 from harness.transport import Reach
 from harness.transport.objects import must
 
@@ -87,15 +93,15 @@ class Run:
             raise Refused(reason, remedy="pick the right profile, or correct its uid")
         owned.sweep_beside(self.reach.kube, keep=self.name)
 
-    def turn(self, scenario: Scenario) -> int:
+    def turn(self, scenario: Scenario) -> tuple[float, ...]:
         """A scenario's place in the order of a run: lower numbers run first.
 
         The order: scenarios whose looks run beside those begun with the run, scenarios that need
         what these saw, scenarios whose looks must run alone, scenarios that break something.
         """
         if any(step.keyword == "When" for step in scenario.steps):
-            return 3
-        return self._looks.turn(step.text for step in scenario.steps)
+            return (3, *(self._drilling.place(scenario) if self._drilling else ()))
+        return (self._looks.turn(step.text for step in scenario.steps),)
 
     def look_ahead(self, scenarios: Iterable[Scenario]) -> None:
         """Begin the looks of these scenarios early, as far as a look may begin before its step.
@@ -140,27 +146,25 @@ class Run:
         return self.run_state.observations(probe)
 
     def drill(self, name: str) -> None:
-        """Run a drill and observe its result.
-
-        A drill that an earlier session of this run completed does not run again.
+        """Run a drill and observe its result; one that this run completed does not run again.
 
         Each ending leaves an observation of what is known by then. After Ctrl-C, or when a fault
-        cannot be undone, the scenario's checks judge it at once, and KeyboardInterrupt or Unhealed
-        is raised.
+        cannot be undone, the checks judge it at once, and KeyboardInterrupt or Unhealed is raised.
 
         Refused before anything is touched. Unhealed when a fault cannot be undone. NotProven when
-        disruption is not allowed, or when the drill has broken something in this run and did not
-        complete: a run breaks nothing twice.
+        disruption is not allowed, when the time for all drills is up, or when the drill has broken
+        something in this run and did not complete: a run breaks nothing twice.
         """
         self._ask_for(DRILLS.name, LEDGER.name)
-        before = self.run_state.drills.get(name)
+        before = self.run_state.drilled(name)
         if before is None:
-            drilling = self._allowed(name)
+            drilling = self._allowed(f"{name} injects faults")
             self._refuse_twice(name)
+            drilling.require_time(name)
             before = self._finished(DRILLS, name, lambda: drilling.carry_out(name, self))
             if before is not None:
                 self._tell(DRILLS, {name: before})
-                self._raise_if_ended_early(before.outcome)
+                self._end_early(by_hand=before.outcome.by_hand, unhealed=before.outcome.unhealed)
             return
         self._tell(DRILLS, {name: before})
 
@@ -174,7 +178,7 @@ class Run:
         """
         self._ask_for(SOAK.name, LEDGER.name)
         parts = dict(self.run_state.soaks)
-        drilling = self._allowed("soak")
+        drilling = self._allowed("soak injects faults")
         for name, events in self.run_state.broken_off.items():
             if name in parts:
                 continue
@@ -192,36 +196,81 @@ class Run:
                 return
             parts[name] = done
         self._tell(SOAK, parts)
-        self._raise_if_ended_early(list(parts.values())[-1].outcome)
+        last = list(parts.values())[-1].outcome
+        self._end_early(by_hand=last.by_hand, unhealed=last.unhealed)
 
     def restore(self) -> None:
-        """Restore a customer's backup elsewhere, once a session, and observe how that went.
+        """Restore a customer's backup elsewhere, and observe how that went; see ``_once``."""
+        why = "the restore of a backup injects faults"
+        self._once(RESTORE, why, lambda it: it.restore(self), _is_stopped)
 
-        After Ctrl-C the scenario's checks judge what is known, and KeyboardInterrupt is raised.
-        Errors as of ``drill``.
+    def walk(self, journey: str) -> None:
+        """Walk a journey as a new customer, and observe how that went; see ``_once``."""
+        if journey not in JOURNEYS:
+            raise NotProven(f"there is no journey named “{journey}”")
+        why = f"the journey {journey} makes a customer"
+        self._once(JOURNEYS[journey], why, lambda it: it.walk(journey, self), _is_stopped)
+
+    def shift(self) -> None:
+        """Move the traffic, or rehearse it, and observe how that went; see ``_once``."""
+        self._once(SHIFT, "the move of traffic", lambda it: it.shift(self), lambda it: it.by_hand)
+
+    def compare_writes(self) -> None:
+        """Send the requests that write to both platforms, and observe both; see ``_once``."""
+        why = "the old platform is live, and requests would write there"
+        self._once(WRITES, why, lambda it: it.compare_writes(self), lambda it: it.by_hand)
+
+    def offer_loads(self) -> None:
+        """Offer each declared load to the ingress, and observe the answers; see ``_once``."""
+        writes = self._drilling is None or self._drilling.loads_write()
+        why = "a declared load changes something" if writes else ""
+        self._once(LOADS, why, lambda it: it.offer_loads(self))
+
+    def compare_loads(self) -> None:
+        """Offer each load to both platforms in turn, and observe the runs; see ``_once``."""
+        disturbs = self._drilling is None or self._drilling.comparison_disturbs()
+        why = "the comparison of loads disturbs a live platform" if disturbs else ""
+        self._once(COMPARISON, why, lambda it: it.compare_loads(self))
+
+    def rehearse(self, move: str) -> None:
+        """Rehearse a move of the databases, and observe it; see ``_once``."""
+        why = f"the {move} makes a database on live servers"
+        if move == DUMP.name:
+            return self._once(DUMP, why, lambda it: it.rehearse_dump(self), _is_stopped)
+        self._ask_for(LEDGER.name)
+        return self._once(SWITCH, why, lambda it: it.rehearse(self), _is_stopped)
+
+    def _once(
+        self,
+        fact: Fact[T],
+        why: str,
+        work: Callable[[DrillService], T],
+        by_hand: Callable[[T], bool] = lambda _: False,
+    ) -> None:
+        """Do this work once a session, and observe its result; errors as of ``drill``.
+
+        ``why`` it needs --allow-disruption; empty if it does not. If it was stopped by hand, the
+        scenario's checks judge what is known, and KeyboardInterrupt is raised.
         """
-        self._ask_for(RESTORE.name)
-        if self.run_state.has_looked(RESTORE.name):
+        self._ask_for(fact.name)
+        if self.run_state.has_looked(fact.name):
             return
-        drilling = self._allowed("the restore of a backup")
-        place = self.run_state.manifest.cluster.name
-        done = self._carried_out(RESTORE.name, place, lambda: drilling.restore(self))
+        drilling, place = self._allowed(why), self.run_state.manifest.cluster.name
+        done = self._carried_out(fact.name, place, lambda: work(drilling))
         if done is None:
             return
-        data = _observed(place, done.at, done.took_s, dump(done.value))
-        self.write(Kind.OBSERVATION, RESTORE.name, data)
-        if done.value.stopped is not None and done.value.stopped.says == BY_HAND:
-            self._judge_now()
-            raise KeyboardInterrupt
+        data = observed(place, done.at, done.took_s, dump(done.value))
+        self.write(Kind.OBSERVATION, fact.name, data)
+        self._end_early(by_hand=by_hand(done.value))
 
     def _ask_for(self, *probes: str) -> None:
         for probe in probes:
             self.write(Kind.ASK, probe, records.Ask(scenario=self._current().id))
 
-    def _allowed(self, name: str) -> DrillService:
-        if self._drilling is None or not self._drilling.options.allowed:
+    def _allowed(self, what: str) -> DrillService:
+        if self._drilling is None or (what and not self._drilling.options.allowed):
             raise NotProven(
-                f"{name} injects faults: it needs --allow-disruption",
+                f"{what}: it needs --allow-disruption",
                 remedy="./cutover plan shows what it would do; then add --allow-disruption",
             )
         return self._drilling
@@ -239,11 +288,9 @@ class Run:
         self, fact: Fact[F], name: str, work: Callable[[], DrillOutcome[F]]
     ) -> Finished[F] | None:
         done = self._carried_out(fact.name, name, work)
-        if done is None:
-            return None
-        return Finished(outcome=done.value, at=done.at, took_s=done.took_s)
+        return Finished(outcome=done.value, at=done.at, took_s=done.took_s) if done else None
 
-    def _carried_out(self, probe: str, name: str, work: Callable[[], T]) -> _Done[T] | None:
+    def _carried_out(self, probe: str, name: str, work: Callable[[], T]) -> Done[T] | None:
         """The result of the work; None when it broke off, which is observed.
 
         The work starts after all looks have ended.
@@ -259,23 +306,20 @@ class Run:
             raise
         except Exception as error:  # a defect of the harness too
             took_s = time.monotonic() - began
-            broke_off = _observed(name, at, took_s, error=in_words(error))
+            broke_off = observed(name, at, took_s, error=in_words(error))
             self.write(Kind.OBSERVATION, probe, broke_off)
             if isinstance(error, Unhealed):
                 raise
             return None
         finally:
             self._notice(probe, notices)
-        return _Done(outcome, at, time.monotonic() - began)
+        return Done(outcome, at, time.monotonic() - began)
 
-    def _raise_if_ended_early(self, outcome: DrillOutcome[F]) -> None:
+    def _end_early(self, *, by_hand: bool, unhealed: str | None = None) -> None:
         """After a manual stop or an unhealed fault: judge what is known, then end the scenario."""
-        if not (outcome.by_hand or outcome.unhealed):
-            return
-        self._judge_now()
-        if outcome.unhealed:
-            raise Unhealed(outcome.unhealed)
-        raise KeyboardInterrupt
+        if by_hand or unhealed:
+            self._judge_now()
+            raise Unhealed(unhealed) if unhealed else KeyboardInterrupt
 
     def _judge_now(self) -> None:
         """Run the scenario's checks on what is known; their verdicts are in the journal."""
@@ -288,12 +332,12 @@ class Run:
         """Observe the results and those of their ledgers."""
         self.write(Kind.LOOK, fact.name, records.Look(targets=list(done)))
         for name, it in done.items():
-            data = _observed(name, it.at, it.took_s, it.outcome.value)
+            data = observed(name, it.at, it.took_s, it.outcome.value)
             self.write(Kind.OBSERVATION, fact.name, data)
         tallies = [(who, it) for it in done.values() for who in it.outcome.tallies]
         self.write(Kind.LOOK, LEDGER.name, records.Look(targets=[who for who, _ in tallies]))
         for who, it in tallies:
-            data = _observed(who, it.at, it.took_s, it.outcome.tallies[who])
+            data = observed(who, it.at, it.took_s, it.outcome.tallies[who])
             self.write(Kind.OBSERVATION, LEDGER.name, data)
 
     def require(self, check: str) -> None:
@@ -303,23 +347,20 @@ class Run:
         was expected, what was seen, where, and what to do.
         """
         scenario = self._current()
-        proving = {it.id for it in self.run_state.manifest.requirements} & set(
-            scenario.requirements
-        )
+        manifest = self.run_state.manifest
+        proving = {it.id for it in manifest.requirements} & set(scenario.requirements)
         if not proving:
             raise NotProven(f"“{check}” was asked, and no requirement of this run depends on it")
         for requirement in sorted(proving):
             data = records.Require(scenario=scenario.id, requirement=requirement)
             self.write(Kind.REQUIRE, check, data)
+        manifest = self.run_state.manifest
         evaluations = self.run_state.scenarios[scenario.id].evaluations[-len(proving) :]
-        texts = {
-            outcome: [self._explain(it) for it in evaluations if it.verdict.outcome is outcome]
-            for outcome in (Outcome.FAIL, Outcome.NOT_PROVEN)
-        }
-        if texts[Outcome.FAIL]:
-            raise AssertionError("\n".join(texts[Outcome.FAIL]))
-        if texts[Outcome.NOT_PROVEN]:
-            raise NotProven("\n".join(texts[Outcome.NOT_PROVEN]))
+        for outcome, error in ((Outcome.FAIL, AssertionError), (Outcome.NOT_PROVEN, NotProven)):
+            red = [it for it in evaluations if it.verdict.outcome is outcome]
+            texts = [explained(it, manifest.requirement(it.requirement)) for it in red]
+            if texts:
+                raise error("\n".join(texts))
 
     def collecting(self, why: str) -> None:
         """Record that evidence collection starts, and why."""
@@ -340,19 +381,8 @@ class Run:
             raise NotProven("there is no scenario under way")
         return self._scenario
 
-    def _explain(self, evaluation: Evaluation) -> str:
-        requirement = self.run_state.manifest.requirement(evaluation.requirement)
-        verdict = evaluation.verdict
-        lines = [f"{requirement.id} “{evaluation.check}”: {verdict.reason}"]
-        expected = [f"{key} {t.sign} {t.number:g}" for key, t in requirement.targets.items()]
-        seen = [f"{key} {number:g}" for key, number in verdict.measured.items()]
-        for word, values in (("expected", expected), ("seen", seen), ("where", verdict.where)):
-            if values:
-                lines.append(f"  {word:<11}{', '.join(values)}")
-        return "\n".join([*lines, f"  {'what to do':<11}{requirement.remedy}"])
-
     def _record(self, probe: str, answer: CallResult[JSON]) -> None:
-        seen = partial(_observed, answer.key, answer.at, answer.took_s)
+        seen = partial(observed, answer.key, answer.at, answer.took_s)
         try:
             self.write(Kind.OBSERVATION, probe, seen(answer.value, answer.error))
         except (TypeError, ValueError) as error:
@@ -365,19 +395,6 @@ class Run:
             self.write(Kind.NOTICE, probe, records.Text(text=text))
 
 
-@dataclass(frozen=True)
-class _Done(Generic[T]):
-    """What some work came to, when it began (UTC seconds), and how long it took."""
-
-    value: T
-    at: float
-    took_s: float
-
-
-def _observed(
-    target: str, at: float, took_s: float, value: object = None, error: str | None = None
-) -> records.Observed:
-    """An observation in the form of its journal record."""
-    return records.Observed(
-        target=target, at=round(at, 6), took_s=round(took_s, 3), value=value, error=error
-    )
+def _is_stopped(ended: RoundTrip | Walk | Switched | Dumped) -> bool:
+    """True if Ctrl-C ended it."""
+    return ended.stopped is not None and ended.stopped.says == BY_HAND

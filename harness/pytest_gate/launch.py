@@ -26,6 +26,7 @@ from harness.core.model import Outcome
 from harness.drill.context import Options
 from harness.drill.restore import customer_of
 from harness.drill.schedule import Turn
+from harness.drill.shift import order_of
 from harness.gate import Manifest, RunState, judge, streaks
 from harness.pytest_gate.catalogue import Scenario, read_features
 from harness.record.bundle import Signer
@@ -35,6 +36,7 @@ from harness.record.records import Kind, Session
 from harness.record.redaction import Redactor, secrets_of
 from harness.settings import ROOT, Gates, Profile, load_gates, load_profile, load_waivers
 from harness.settings.drills import seconds
+from harness.settings.loads import LoadBaseline
 
 # A resumed run mixes observations of two times: beyond a day they no longer show one state.
 RESUMABLE = timedelta(hours=24)
@@ -50,6 +52,9 @@ def declare(parser: pytest.Parser) -> None:
     group.addoption("--only", action="append", default=[], help="prove this requirement only")
     group.addoption("--drill", help="carry out this drill, and nothing else")
     group.addoption("--load", help="offer this load instead of the profile's")
+    group.addoption("--baseline", type=Path, help="compare with this file's runs of the load")
+    group.addoption("--workers", type=int, help="let so many workers offer the load")
+    group.addoption("--listen", help="let them come to this address of this computer")
     group.addoption("--allow-disruption", action="store_true", help="let drills break things")
     group.addoption("--machine", action="append", default=[], help="run drills on this machine")
     group.addoption("--seed", type=int, help="draw every choice from this number")
@@ -57,6 +62,8 @@ def declare(parser: pytest.Parser) -> None:
     group.addoption("--replay", help="replay the turns of this run's soak")
     group.addoption("--turns", help="replay only these turns, by number: 1,4,5")
     group.addoption("--customer", help="restore this customer's backup")
+    group.addoption("--to", help="move the traffic to these shares, and leave it there: 1,10,50")
+    group.addoption("--past-no-return", help="this person agrees to pass the point of no return")
     group.addoption("--resume", help="go on with this run")
     group.addoption("--without-evidence", action="store_true", help="collect no evidence when red")
     group.addoption("--signing-key", type=Path, help="sign the evidence with this key")
@@ -87,6 +94,7 @@ def asked(config: pytest.Config) -> Asked:
         week=_week(config),
         only=tuple(config.option.only),
         drill=config.option.drill,
+        customer=config.option.customer,
         resume=config.option.resume,
         signing_key=config.option.signing_key,
         root=config.rootpath,
@@ -94,16 +102,25 @@ def asked(config: pytest.Config) -> Asked:
 
 
 def profile_of(config: pytest.Config) -> Profile:
-    """The requested cluster's profile; with ``--load``, that load is the only one of it."""
-    profile = load_profile(config.option.cluster)
-    load = config.option.load
-    return profile if load is None else profile.model_copy(update={"loads": (load,)})
+    """The requested cluster's profile; with ``--load``, that load is the only one of it.
+
+    With ``--baseline``, that load is compared with the recorded runs of this file, and with
+    ``--workers``, so many workers offer it.
+    """
+    option = config.option
+    profile = load_profile(option.cluster).offered_by(option.workers, option.listen)
+    load, file = option.load, option.baseline
+    if load is None:
+        return profile
+    baseline = profile.load_baseline if file is None else LoadBaseline(recorded={load: file})
+    return profile.model_copy(update={"loads": (load,), "load_baseline": baseline})
 
 
 def of_drills(config: pytest.Config, profile: Profile) -> Options:
     """The command line's options for drills and soaks; ConfigError for an unknown name."""
     option = config.option
     profile.require_machines(option.machine)
+    within_min = profile.drills_within_min
     if option.customer is not None:
         customer_of(profile, option.customer)
     return Options(
@@ -113,6 +130,9 @@ def of_drills(config: pytest.Config, profile: Profile) -> Options:
         soak_s=seconds(option.soak_for),
         turns=_turns(config),
         customer=option.customer,
+        shift=None if option.to is None else order_of(profile, option.to, option.past_no_return),
+        # A drill that was asked for by name takes the time that it takes.
+        drills_within_s=60 * within_min if within_min and option.drill is None else None,
     )
 
 
@@ -145,6 +165,7 @@ class Asked:
     week: int | None = None
     only: tuple[str, ...] = ()
     drill: str | None = None
+    customer: str | None = None
     resume: str | None = None
     signing_key: Path | None = None
     root: Path = ROOT
@@ -199,14 +220,17 @@ def plan_run(asked: Asked, profile: Profile) -> Manifest:
             remedy="name a requirement of scenarios/gates",
         )
     cluster = profile.cluster()
-    requirements = tuple(
-        it.on(profile.changes(it.id)).of(cluster.parts)
-        for it in due
-        if not asked.only or it.id in asked.only
-    )
-    ids = {requirement.id for requirement in requirements}
+    ids = {it.id for it in due if not asked.only or it.id in asked.only}
     scenarios = read_features(asked.root / "features")
     _parts_exist(gates, scenarios, cluster.parts | cluster.absent.keys())
+    chosen = tuple(
+        scenario
+        for scenario in scenarios
+        if ids & set(scenario.requirements) and asked.drill in (None, scenario.drill)
+    )
+    # One drill measures the targets of its own part; nothing else measures the others.
+    parts = cluster.parts if asked.drill is None else {it for one in chosen for it in one.needs}
+    requirements = tuple(it.on(profile.changes(it.id)).of(parts) for it in due if it.id in ids)
     commit, uncommitted = _commit(asked.root)
     before = whole_gates(asked.reports, profile.name)
     return Manifest(
@@ -215,6 +239,7 @@ def plan_run(asked: Asked, profile: Profile) -> Manifest:
         due=len(due),
         only=tuple(sorted(asked.only)),
         drill=asked.drill,
+        customer=asked.customer,
         cluster=cluster,
         cluster_title=profile.title,
         cluster_argument=asked.cluster,
@@ -227,11 +252,7 @@ def plan_run(asked: Asked, profile: Profile) -> Manifest:
             {requirement.id for requirement in gates.requirements},
             asked.root / "scenarios/waivers",
         ),
-        scenarios=tuple(
-            scenario
-            for scenario in scenarios
-            if ids & set(scenario.requirements) and asked.drill in (None, scenario.drill)
-        ),
+        scenarios=chosen,
         past=before[-REMEMBERED:],
         streaks=streaks(before),
     )
@@ -271,9 +292,15 @@ def _may_resume(asked: Asked, run_state: RunState, profile: Profile) -> None:
     manifest = run_state.manifest
     commit, _ = _commit(asked.root)
     if asked.only or (asked.week is not None and asked.week != manifest.week):
-        raise ConfigError(f"{manifest.run} was asked to prove something else")
+        raise ConfigError(
+            f"{manifest.run} was asked to prove something else",
+            remedy="leave the week and --only out: a resumed run proves what it was asked to",
+        )
     if manifest.cluster.name != profile.name:
-        raise ConfigError(f"{manifest.run} looked at {manifest.cluster.name}, not {profile.name}")
+        raise ConfigError(
+            f"{manifest.run} looked at {manifest.cluster.name}, not {profile.name}",
+            remedy=f"resume it with --cluster {manifest.cluster.name}",
+        )
     if manifest.commit != commit:
         raise Refused(
             f"{manifest.run} ran with commit {manifest.commit}, this is {commit}",

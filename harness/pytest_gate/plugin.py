@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from pytest_bdd.parser import Scenario as BddScenario
-from pytest_bdd.parser import Step
 
 from harness import checks, probes, transport
 from harness.core.errors import ConfigError, HarnessError, NotProven, Refused
@@ -27,7 +25,8 @@ from harness.core.waiting import uninterrupted
 from harness.drill.service import DrillService
 from harness.gate import Judgement
 from harness.pytest_gate import launch
-from harness.pytest_gate.bdd_internals import scenario_of
+from harness.pytest_gate.bdd_internals import Scenario as BddScenario
+from harness.pytest_gate.bdd_internals import Step, scenario_of
 from harness.pytest_gate.catalogue import Scenario
 from harness.pytest_gate.engine import Run
 from harness.pytest_gate.reporting import GateCaller, GateHooks, TestPhase, phase, worst
@@ -323,9 +322,9 @@ class GateSession:
         for line in lines:
             terminalreporter.line(line)
 
-    def _turn(self, item: pytest.Item) -> int:
+    def _turn(self, item: pytest.Item) -> tuple[float, ...]:
         scenario = self._scenario_of(item)
-        return 0 if scenario is None else self.run.turn(scenario)
+        return () if scenario is None else self.run.turn(scenario)
 
     def _scenario_of(self, item: pytest.Item) -> Scenario | None:
         """The manifest's scenario of a test; None when the test is not in this run."""

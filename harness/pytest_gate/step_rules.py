@@ -18,10 +18,10 @@ from contextlib import contextmanager
 from itertools import takewhile
 
 import pytest
-from pytest_bdd.parser import Scenario, Step
 
 from harness.core.errors import NotProven
 from harness.pytest_gate import bdd_internals
+from harness.pytest_gate.bdd_internals import Scenario, Step
 
 # The source of a sentence's definition, unless it is written by hand.
 _SOURCES = {"given": "probe has the sentence", "then": "check is named"}

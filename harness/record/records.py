@@ -12,11 +12,12 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, Generic, Literal, NotRequired, TypeAlias, TypeVar, cast
 
-from pydantic import TypeAdapter
+from pydantic import JsonValue, TypeAdapter
 from typing_extensions import TypedDict
 
 from harness.core.model import JSON
 from harness.facts.drills import DrillFacts, EndReason, Footprint, LoadFacts, SoakFacts, TurnFacts
+from harness.facts.parity import Sides
 
 T = TypeVar("T")
 F = TypeVar("F", DrillFacts, SoakFacts)
@@ -42,8 +43,10 @@ class Kind(StrEnum):
     SEED = "seed"  # the drill, or the part of a soak
     FAULT = "fault"  # the fault's id
     ABORT = "alarm"  # the fault's id
+    MADE = "made"  # what it is of: a customer's restore, a rehearsal, or a new customer
     TURN = "turn"  # the turn of a soak
     SOAKED = "soaked"  # the part of a soak
+    SHIFT = "shift"  # the share, in percent
     COLLECT = "collect"  # why evidence is collected
     COLLECTED = "collected"  # the target
     REDACTED = "redacted"  # the session
@@ -93,6 +96,15 @@ class Observed(TypedDict):
     error: NotRequired[str | None]
 
 
+def observed(
+    target: str, at: float, took_s: float, value: object = None, error: str | None = None
+) -> Observed:
+    """An observation in the form of its record."""
+    return Observed(
+        target=target, at=round(at, 6), took_s=round(took_s, 3), value=value, error=error
+    )
+
+
 class Require(TypedDict):
     scenario: str
     requirement: str
@@ -131,6 +143,26 @@ class FaultEvent(TypedDict):
     by: NotRequired[str]
 
 
+class Made(TypedDict):
+    """What a run makes beside faults and namespaces, and removes at its end.
+
+    ``kind`` is that of the work; ``name`` is the restored or the new customer, or the rehearsal. A
+    new customer's newest record has the ``names`` that are known, without secrets, or for W7-PARITY
+    what both ``sides`` were sent. A dump's record has the ``place``, a machine or NAMESPACE/POD,
+    and the ``folder`` there: another pod may be the primary by the time it is removed.
+    """
+
+    event: Literal["begun", "removed"]
+    kind: Literal["restore", "rehearsal", "journey", "parity"]
+    name: str
+    by: NotRequired[str]
+    journey: NotRequired[str]
+    names: NotRequired[dict[str, JsonValue]]
+    sides: NotRequired[Sides]
+    place: NotRequired[str]
+    folder: NotRequired[str]
+
+
 class Abort(TypedDict):
     why: str
 
@@ -150,6 +182,19 @@ class SoakEvent(TypedDict):
     footprint: NotRequired[Footprint]
     turn: NotRequired[TurnFacts]
     load: NotRequired[bool | LoadFacts | None]
+
+
+class ShiftEvent(TypedDict):
+    """One event of the traffic's move; the subject is the share.
+
+    ``armed``: the front's machine sets this share by itself if the harness does not come back.
+    ``agreed``: this person agreed to pass the point of no return, and what was looked at before.
+    """
+
+    event: Literal["armed", "set", "judged", "back", "agreed"]
+    says: NotRequired[str]
+    by: NotRequired[str]
+    needs: NotRequired[dict[str, str]]
 
 
 class Collected(TypedDict):
@@ -264,5 +309,14 @@ class Finished(Generic[F]):
     """
 
     outcome: DrillOutcome[F]
+    at: float
+    took_s: float
+
+
+@dataclass(frozen=True)
+class Done(Generic[T]):
+    """What some work came to, when it began (UTC seconds), and how long it took."""
+
+    value: T
     at: float
     took_s: float

@@ -15,7 +15,8 @@ from harness.settings import Waiver
 T = TypeVar("T")
 
 # The number of rows that fit on one sheet, with the decision above and the signatures below.
-RISKS, BARS, ROWS = 5, 6, 6
+# The rows of the readiness matrix, where there is one, take the place of as many others.
+RISKS, BARS, ROWS, DRILL_ROWS = 5, 6, 6, 4
 _BETTER_FIRST = ("pass", "not_applicable", "waived", "not_proven", "fail")
 
 

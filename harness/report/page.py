@@ -5,7 +5,6 @@ This module provides the content; ``reports/templates/report.html`` provides the
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -17,13 +16,14 @@ from pathlib import Path
 
 import jinja2
 
-from harness.core.errors import ConfigError, NotProven
+from harness.core.errors import NotProven
 from harness.core.model import Outcome, merge
 from harness.gate import Collected, Judged, Judgement, PastRun, RunState, ScenarioSeen
 from harness.pytest_gate.catalogue import Scenario
 from harness.report.charts import bars, timeline
 from harness.report.front import (
     BARS,
+    DRILL_ROWS,
     RISKS,
     ROWS,
     began,
@@ -36,7 +36,11 @@ from harness.report.front import (
     way_back,
     weeks,
 )
+from harness.report.load_charts import load_charts
+from harness.report.readiness import COLUMNS, readiness
+from harness.report.shift_table import shift_rows
 from harness.report.summary import again
+from harness.report.trends import trends
 from harness.report.words import (
     DECISIONS,
     OUTCOMES,
@@ -51,17 +55,11 @@ from harness.report.words import (
     with_unit,
 )
 from harness.settings import ROOT
+from harness.transport import browser
 
 TEMPLATES = ROOT / "reports/templates"
 
-_CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 _WITHIN_S = 120.0
-# No sandbox: CI runs as root. The page is generated here, has no script and loads nothing.
-CHROMIUM_OPTIONS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    *("--disable-dev-shm-usage", "--no-pdf-header-footer"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,12 +112,12 @@ class Detail:
 
 def page(judgement: Judgement) -> str:
     """The whole page as HTML."""
-    return _template().render(**_content(judgement))
+    return template("report.html").render(**_content(judgement))
 
 
 @cache
-def _template() -> jinja2.Template:
-    """The template, compiled once a process: compiling takes longer than drawing a small page."""
+def template(name: str) -> jinja2.Template:
+    """A template, compiled once a process: compiling takes longer than drawing a small page."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -129,7 +127,7 @@ def _template() -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
         finalize=_shown,
     )
-    return environment.get_template("report.html")
+    return environment.get_template(name)
 
 
 def _shown(value: object) -> object:
@@ -145,6 +143,8 @@ def _content(judgement: Judgement) -> dict[str, object]:
     before = manifest.past[-1] if manifest.past else None
     risks = [risk_of(judged, judgement) for judged in blocking(judgement)]
     rows = [row_of(judged, before) for judged in judgement.judged]
+    drills = readiness(judgement)
+    room = DRILL_ROWS if drills else 0  # the matrix takes the place of other rows
     return {
         "headline": headline(judgement),
         "word": DECISIONS[judgement.decision],
@@ -155,16 +155,22 @@ def _content(judgement: Judgement) -> dict[str, object]:
         "when": f"{first:%d %b %Y %H:%M} UTC, {duration((last - first).total_seconds())}",
         "before": f"{day(before)}: {before.decision}" if before else None,
         "since": f"Since {day(before)}" if before else None,
-        "risks": split(risks, lambda _: True, RISKS),
-        "bars": split(bars(judgement), lambda _: True, BARS),
+        "risks": split(risks, lambda _: True, RISKS - bool(drills)),
+        "bars": split(bars(judgement), lambda _: True, BARS - room),
+        "drill_columns": list(COLUMNS.values()),
+        "drills": split(drills, lambda _: True, DRILL_ROWS),
+        "drills_in_the_way": sum(row.stands_in_the_way for row in drills),
         "weeks": weeks(judgement),
         "way_back": way_back(judgement),
-        "rows": split(rows, is_news, ROWS),
+        "rows": split(rows, is_news, ROWS - room),
         "warnings": [clip(warning, 400) for warning in judgement.warnings],
         "owners": list(dict.fromkeys(it.requirement.owner for it in judgement.judged)),
         "details": [_detail(judged, judgement) for judged in judgement.judged],
         "faults": list(run_state.faults.values()),
         "timeline": timeline(judgement.run_state),
+        "loads": load_charts(judgement.run_state),
+        "shift": shift_rows(judgement.run_state),
+        "trends": trends(judgement.run_state),
         "again": again(judgement),
         "shelves": _shelves(run_state),
         "collected_for": ", ".join(name.partition(": ")[2] for name in run_state.collections),
@@ -294,43 +300,27 @@ def _lines(scenario: Scenario, seen: ScenarioSeen | None) -> Iterator[StepLine]:
         )
 
 
-def browser() -> str:
-    """The Chromium of this machine; ConfigError when it has none."""
-    program = next(filter(None, map(shutil.which, _CHROMIUM)), None)
-    if program is None:
-        raise ConfigError(
-            "there is no Chromium to print with",
-            remedy="on Debian 12: apt-get install chromium; or print report.html in a browser",
-        )
-    return program
-
-
 def print_pdf(folder: Path) -> Path:
     """Print a run's report.html beside it.
 
     ConfigError when there is no Chromium; NotProven when it prints nothing within two minutes.
     """
-    program = browser()
     target = folder / "report.pdf"
     target.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="cutover-", ignore_cleanup_errors=True) as profile:
-        command = [
-            program,
-            *CHROMIUM_OPTIONS,
-            f"--user-data-dir={profile}",
-            f"--print-to-pdf={target}",
-        ]
+        # No sandbox: CI runs as root. The page is generated here, has no script and loads nothing.
+        printing = browser.command(profile, f"--print-to-pdf={target}")
         try:
             done = subprocess.run(
-                [*command, (folder / "report.html").resolve().as_uri()],
+                [*printing, (folder / "report.html").resolve().as_uri()],
                 capture_output=True,
                 text=True,
                 timeout=_WITHIN_S,
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise NotProven(f"{program} printed nothing within {_WITHIN_S:g} s") from error
+            raise NotProven(f"Chromium printed nothing within {_WITHIN_S:g} s") from error
     if not target.exists():
         last = done.stderr.strip().rpartition("\n")[2]
-        raise NotProven(f"{program} printed nothing, and ended with {done.returncode}: {last}")
+        raise NotProven(f"Chromium printed nothing, and ended with {done.returncode}: {last}")
     return target

@@ -8,13 +8,15 @@ from __future__ import annotations
 import html
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from harness.core.model import Outcome, merge
 from harness.facts.drills import SOAK
+from harness.facts.switch import MOVES
 from harness.gate import Ground, Judged, Judgement, Manifest, RunState
 from harness.pytest_gate.catalogue import Scenario
+from harness.report.readiness import COLUMNS, readiness
 from harness.report.words import (
     OUTCOMES,
     account,
@@ -28,7 +30,7 @@ from harness.report.words import (
     printable,
     with_unit,
 )
-from harness.settings import drills, restore
+from harness.settings import drills, restore, shift
 
 # Characters with a meaning in Markdown; a backslash before one makes it plain.
 _MARKUP = re.compile(r"[\\`*_\[\]|~!]")
@@ -65,10 +67,13 @@ def again(judgement: Judgement, only: str | None = None) -> str:
     selected = (only,) if only is not None else manifest.only
     at = f"--cluster {manifest.cluster_argument}"
     allowed = " --allow-disruption" if _disrupts(manifest, selected) else ""
+    if manifest.drill in MOVES:
+        return f"./cutover rehearse {manifest.drill} {at} --allow-disruption"
     if manifest.drill is not None:
         return f"./cutover drill {manifest.drill} {at} --allow-disruption"
     if manifest.only and set(selected) <= set(restore.PROVES):
-        return f"./cutover backup drill {at} --allow-disruption"
+        of = f"--customer {manifest.customer} " if manifest.customer else ""
+        return f"./cutover backup drill {of}{at} --allow-disruption"
     if selected == (drills.SOAK_REQUIREMENT,):
         return f"./cutover {_soak_again(run_state)} {at}{allowed}"
     options = "".join(f" --only {requirement}" for requirement in selected)
@@ -90,7 +95,7 @@ def _disrupts(manifest: Manifest, selected: Sequence[str]) -> bool:
     """True if a scenario that proves one of these requirements, or any, breaks or restores."""
     return any(
         scenario.drill is not None
-        or {drills.SOAK_REQUIREMENT, *restore.PROVES} & set(scenario.requirements)
+        or {drills.SOAK_REQUIREMENT, *restore.PROVES, *shift.PROVES} & set(scenario.requirements)
         for scenario in manifest.scenarios
         if not selected or set(selected) & set(scenario.requirements)
     )
@@ -120,6 +125,7 @@ def markdown(judgement: Judgement) -> str:
             f"  - If we went ahead: {plain(if_we_went_ahead(judged))}",
             f"  - Next: {plain(next_step(judged))}",
         ]
+    lines += _drills(judgement)
     lines += ["", "## Requirements", "", "| | Id | In words | Measured |", "|-|-|-|-|"]
     for judged in judgement.judged:
         word = OUTCOMES[judged.outcome]
@@ -137,6 +143,20 @@ def markdown(judgement: Judgement) -> str:
         lines += ["", "## Warnings", ""]
         lines += [f"- {plain(clip(it, 300))}" for it in judgement.warnings]
     return "\n".join(lines) + "\n"
+
+
+def _drills(judgement: Judgement) -> Iterator[str]:
+    """The readiness matrix, if the run has one."""
+    rows = readiness(judgement)
+    if not rows:
+        return
+    yield from ("", "## Ready for a failure?", "")
+    yield f"| | When this breaks | {' | '.join(COLUMNS.values())} |"
+    yield f"|{'-|' * (len(COLUMNS) + 2)}"
+    for row in rows:
+        cells = [f"{it.measured} ({it.target})" for it in row.cells]
+        told = f"{plain(row.title)} (`{row.drill}`){f': {plain(row.why)}' if row.why else ''}"
+        yield f"| {row.word.icon} {row.word.text} | {told} | {' | '.join(map(plain, cells))} |"
 
 
 def plain(text: str) -> str:

@@ -68,12 +68,17 @@ class DatabaseServer(Place):
     password_file: ProfilePath
 
 
+# CloudNativePG's label of what a pod is: those of PgBouncer have the label of their cluster, too.
+_POD_ROLE = "cnpg.io/podRole"
+
+
 class Postgres(Frozen):
     """The platform's PostgreSQL on Kubernetes: its pods, and the operator that runs them."""
 
     # Where its pods are.
     namespace: Name
-    # A label selector of its pods, as `kubectl get pods --selector` takes it.
+    # A label selector of its pods, as `kubectl get pods --selector` takes it. Pods of
+    # CloudNativePG's poolers never count.
     selector: str = Field(min_length=1)
     # Starts psql as a superuser in a pod's first container.
     psql: tuple[str, ...] = ("psql", "--username=postgres")
@@ -90,6 +95,16 @@ class Postgres(Frozen):
     limits: Mapping[Literal["cpu", "memory"], str] = {}
     # What services ask of it.
     answers: PostgresAnswers | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leaves_poolers_out(cls, given: object) -> object:
+        if not isinstance(given, Mapping) or given.get("operator") != "cloudnative-pg":
+            return given
+        selector = given.get("selector")
+        if not isinstance(selector, str) or not selector or _POD_ROLE in selector:
+            return given
+        return {**given, "selector": f"{selector},{_POD_ROLE}=instance"}
 
     @model_validator(mode="after")
     def _has_a_name(self) -> Self:
@@ -124,6 +139,8 @@ class RedisServer(Place):
 
     # The port at that Service or address.
     port: PortNumber = 6379
+    # A user of its access list (ACL) that may run info, select and scan; empty: the default one.
+    user: str = ""
     # A file with its password alone; None where it has none.
     password_file: ProfilePath | None = None
 
@@ -152,8 +169,12 @@ _ACT = re.compile(
     r"(read|write|insert into|update|delete from) [a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?"
     r"|(create in|connect to|become) [a-z_][a-z0-9_]*|create (roles|databases)"
 )
+Kind: TypeAlias = Literal["postgresql", "mariadb"]
 # What leads to more rights; a role that must have one has it in `may`.
-_FORBIDDEN = ("create roles", "create databases", "become postgres")
+_FORBIDDEN: Mapping[Kind, tuple[str, ...]] = {
+    "postgresql": ("create roles", "create databases", "become postgres"),
+    "mariadb": ("create roles", "create databases", "read mysql.global_priv"),
+}
 
 
 def _is_act(given: str) -> str:
@@ -174,7 +195,8 @@ class DatabaseRole(Frozen):
 
     Acts are words: `read users`, `write billing.payments`, `connect to auth`, `become odoo`. To
     write is to insert, to update and to delete. `create roles`, `create databases` and
-    `become postgres` must not be possible unless they are in `may`.
+    `become postgres` (of a MariaDB `read mysql.global_priv`, where the passwords are) must not be
+    possible unless they are in `may`.
     """
 
     # A file with its password alone, which other users may not read.
@@ -192,15 +214,14 @@ class DatabaseRole(Frozen):
             raise ValueError(f"{both[0]!r} is in `may` and in `must_not`")
         return self
 
-    @property
-    def forbidden(self) -> tuple[str, ...]:
+    def forbidden(self, kind: Kind) -> tuple[str, ...]:
         """What it must not be able to do, with what no role may without a word."""
-        acts = dict.fromkeys((*self.must_not, *_FORBIDDEN))
+        acts = dict.fromkeys((*self.must_not, *_FORBIDDEN[kind]))
         return tuple(it for it in acts if it not in self.may)
 
-    def declared(self) -> RoleDeclared:
+    def declared(self, kind: Kind) -> RoleDeclared:
         """The role in the form for checks."""
-        return RoleDeclared(may=self.may, must_not=self.forbidden)
+        return RoleDeclared(may=self.may, must_not=self.forbidden(kind))
 
 
 _OF_MARIADB: Mapping[str, object] = {"port": 3306, "user": "root"}
@@ -210,7 +231,7 @@ class Equality(Frozen):
     """Two servers whose databases must hold the same."""
 
     # What both are.
-    kind: Literal["postgresql", "mariadb"] = "postgresql"
+    kind: Kind = "postgresql"
     # Stands before the names of its databases, as in `killbill/accounts`. One pair may have none.
     name: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9-]*)?$")] = ""
     # Where customers' data is now.
@@ -222,13 +243,14 @@ class Equality(Frozen):
     # Objects of the catalogue that differ on purpose, each with why: `role notification_service`,
     # or a pattern such as `index billing.*`.
     different: Mapping[str, Annotated[str, Field(min_length=1)]] = {}
-    # The roles of services at the target, of PostgreSQL only.
+    # The roles of services at the target; of a MariaDB its accounts: `killbill@%`.
     roles: Mapping[Annotated[str, Field(min_length=1)], DatabaseRole] = {}
 
     @model_validator(mode="after")
-    def _asks_roles_of_postgresql(self) -> Self:
-        if self.roles and self.kind != "postgresql":
-            raise ValueError("`roles:` are asked of PostgreSQL only")
+    def _names_accounts_of_mariadb(self) -> Self:
+        wrong = [it for it in self.roles if "@" not in it]
+        if self.kind == "mariadb" and wrong:
+            raise ValueError(f"MariaDB's accounts have a host: write {wrong[0]}@% for {wrong[0]!r}")
         return self
 
     @model_validator(mode="before")
@@ -252,7 +274,7 @@ class Equality(Frozen):
 def declared_roles(pairs: Sequence[Equality]) -> dict[str, dict[str, RoleDeclared]]:
     """The roles of each pair that declares some, in the form for checks."""
     return {
-        pair.name: {name: it.declared() for name, it in pair.roles.items()}
+        pair.name: {name: it.declared(pair.kind) for name, it in pair.roles.items()}
         for pair in pairs
         if pair.roles
     }

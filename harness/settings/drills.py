@@ -1,11 +1,9 @@
-"""Drills, soaks and loads, and what a cluster's profile says for them.
+"""Drills and soaks, and what a cluster's profile says for them.
 
 A drill says what is broken, for how long, under which load, and what must hold; each is one YAML
 file in ``scenarios/drills/``. ``steady.yaml`` beside them declares the steady state, from which
 every drill starts and to which it must return. A soak is hours of work with faults drawn at random
-(``scenarios/soak/soak.yaml``). A load (``scenarios/load/``) says how often visitors send requests
-to the ingress, for what, and how long they wait; its addresses come from the profile's
-``ingress:``.
+(``scenarios/soak/soak.yaml``).
 
 A profile gives power, programs, known pods, and the ledger's image.
 """
@@ -15,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -77,11 +75,11 @@ class OwnLooks(Looks):
 
     ``checks`` hold before and afterwards. ``during`` hold on the bystanders, all machines that are
     not hit, while the fault is active. Or they hold again within ``bystanders_recovered_s`` of the
-    drill, and until the end. On a cluster without the part that a drill ``needs``, they are left
-    out.
+    drill, and until the end; without ``during``, bystanders are not observed. On a cluster without
+    the part that a drill ``needs``, they are left out.
     """
 
-    during: tuple[str, ...] = Field(min_length=1)
+    during: tuple[str, ...] = ()
     needs: str | None = None
 
     @property
@@ -103,7 +101,8 @@ class Drill(Named):
     """A failover drill.
 
     ``where`` picks the machines that it runs on, one after the other with the steady state in
-    between: each machine, each server, one of them that the seed draws, or the Swarm manager's.
+    between: each machine, each server, one of them that the seed draws, the Swarm manager's, or the
+    one with the primary of the platform's PostgreSQL.
     ``effect`` says what customers would feel. ``load`` names the load that the ingress gets
     meanwhile (``scenarios/load``). With ``claims``, every machine also writes blocks to a claim of
     the declared class, and every other machine reads them afterwards.
@@ -113,7 +112,14 @@ class Drill(Named):
     # The drill in words, for a report.
     title: str
     effect: str
-    where: Literal["each-machine", "each-server", "a-machine", "a-server", "swarm-manager"]
+    where: Literal[
+        "each-machine",
+        "each-server",
+        "a-machine",
+        "a-server",
+        "swarm-manager",
+        "postgres-primary",
+    ]
     # The faults, in this order.
     faults: tuple[Planned, ...] = Field(min_length=1)
     # The ledger's targets, written to during the drill.
@@ -138,10 +144,11 @@ class Drill(Named):
 
     @model_validator(mode="after")
     def _looks_are_judged(self) -> Drill:
-        if self.looks is not None and OF_BYSTANDERS not in self.targets:
+        observed = self.looks is not None and bool(self.looks.during)
+        if observed and OF_BYSTANDERS not in self.targets:
             raise ValueError(f"looks without {OF_BYSTANDERS} prove nothing")
-        if self.looks is None and OF_BYSTANDERS in self.targets:
-            raise ValueError(f"{OF_BYSTANDERS} needs looks")
+        if not observed and OF_BYSTANDERS in self.targets:
+            raise ValueError(f"{OF_BYSTANDERS} needs looks during the fault")
         return self
 
     def looks_on(self, parts: Collection[str]) -> OwnLooks | None:
@@ -201,70 +208,9 @@ def load_steady(folder: Path = DRILLS) -> Steady:
     return parse(Steady, folder / f"{_STEADY}.yaml")
 
 
-LOADS = SCENARIOS / "load"
-_MOST_PER_S = 200.0
-_LONGEST_S = 3600.0
-
-UrlPath = Annotated[str, Field(pattern=r"^/[!-~]*$")]
-
-
-class LoadStage(Frozen):
-    """A part of a load; with ``ramp`` the rate moves evenly from the one before."""
-
-    # How many requests come each second, at its end.
-    requests_per_s: float = Field(gt=0, le=_MOST_PER_S)
-    # How many seconds it lasts.
-    for_s: float = Field(ge=5)
-    # Whether its rate moves there from that of the stage before, or begins with it.
-    ramp: bool = False
-
-
-class Load(Named):
-    """Visitors who come at a steady rate, whether earlier ones were served or not.
-
-    ``requests_per_s`` is how many come each second; each gives up ``timeout_s`` seconds after it
-    began. They request every one of ``paths`` from every site of the profile, unless the profile
-    lists the paths of its sites.
-    """
-
-    schema_version: Literal[1] = Field(alias="schema")
-    # The load in words, for a report.
-    title: str
-    requests_per_s: float = Field(gt=0, le=_MOST_PER_S)
-    timeout_s: float = Field(gt=0, le=30)
-    paths: tuple[UrlPath, ...] = Field(min_length=1)
-    # The parts of a load that ends; without them it goes on as long as the drill.
-    stages: tuple[LoadStage, ...] = ()
-    # Of 100 answers of a stage, the slowest but one takes at most so long.
-    p99_ms: float | None = Field(default=None, gt=0)
-
-    @model_validator(mode="after")
-    def _ends(self) -> Self:
-        if sum(it.for_s for it in self.stages) > _LONGEST_S:
-            raise ValueError(f"its stages last longer than {_LONGEST_S:g} s: soak instead")
-        return self
-
-    @property
-    def stage_names(self) -> tuple[str, ...]:
-        """The stages' names, by number and rate."""
-        told = enumerate(self.stages, start=1)
-        return tuple(f"stage {number}, {it.requests_per_s:g}/s" for number, it in told)
-
-
-def find_load(name: str, folder: Path = LOADS) -> Load:
-    """The load of that name, or of that file (a path); ConfigError when there is none."""
-    if name.endswith(".yaml"):
-        folder, name = Path(name).parent, Path(name).stem
-    return find(Load, folder, name, among=load_names(folder))
-
-
-def load_names(folder: Path = LOADS) -> tuple[str, ...]:
-    """The names of all loads, sorted."""
-    return names(folder)
-
-
 SOAK = SCENARIOS / "soak/soak.yaml"
 SOAK_REQUIREMENT = "W9-SOAK"  # what a soak proves
+DRILLS_REQUIREMENT = "W9-DRILLS"  # what all drills prove together
 _SECONDS: Mapping[str, float] = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 

@@ -64,7 +64,8 @@ class Target(Frozen):
     """One number to meet: exactly one bound, in the unit that its key ends in.
 
     A target that only ``warns`` is shown when it is missed and never fails a requirement. A target
-    that ``needs`` a part applies only to clusters with that part.
+    that ``needs`` a part applies only to clusters with that part; in a run of one drill, only if
+    that drill's scenario needs it too.
     """
 
     # What is measured, in the words of a report.

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, IPvAnyNetwork
 
+from harness.core.declared import Machine
 from harness.settings.files import Frozen
 from harness.settings.places import IPv4, Name, OneOrMore, ProfilePath
 
@@ -57,6 +58,10 @@ class MachineSettings(Frozen):
         """Every address at which the world reaches it; `address` unless another IPv4 is given."""
         has_ipv4 = any(it.version == 4 for it in self.outside_address)
         return self.outside_address if has_ipv4 else (self.address, *self.outside_address)
+
+    def declared(self) -> Machine:
+        """The machine as checks know it."""
+        return Machine(name=self.name, address=str(self.address), roles=self.roles)
 
 
 class Kubernetes(Frozen):
@@ -111,8 +116,8 @@ class Kubernetes(Frozen):
 class Stack(Frozen):
     """The parts that this cluster declares; a part is absent when it is None."""
 
-    # What connects pods.
-    cni: Literal["cilium", "bridge"]
+    # What connects pods: one of RKE2's, which is canal where its `cni:` names none, or a bridge.
+    cni: Literal["cilium", "canal", "calico", "flannel", "bridge"]
     # Whether NetworkPolicies are enforced.
     network_policy: bool
     # What gives services outside addresses.

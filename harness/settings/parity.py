@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
-from harness.core.declared import ParityRule
-from harness.settings.drills import UrlPath
+from harness.core.declared_platform import ParityRule
+from harness.core.names import GIVEN, names_in
 from harness.settings.files import Frozen
-from harness.settings.places import IPv4, PortNumber
-from harness.settings.services import Host
+from harness.settings.places import IPv4, PortNumber, UrlPath
+from harness.settings.services import Host, Pointer, Variable
 
 # No rule may touch these: a 404 is not a 200 (diffy#75).
 _WHOLE = ("status", "answer")
@@ -37,12 +37,20 @@ class Front(Frozen):
     # None: 80 for http, 443 for https.
     port: PortNumber | None = None
 
+    @property
+    def number(self) -> int:
+        """The port, or that of the scheme."""
+        return self.port or {"http": 80, "https": 443}[self.scheme]
 
-class ParityRequest(Frozen):
-    """A request that changes nothing, sent to both platforms."""
 
-    # The method; another would change something.
-    method: Literal["GET", "HEAD", "OPTIONS"] = "GET"
+_READS = ("GET", "HEAD", "OPTIONS")
+
+
+class SentRequest(Frozen):
+    """A request as it is sent."""
+
+    # The method.
+    method: Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     # The Host header.
     host: Host
     # The host on the new platform, where that changes on purpose.
@@ -51,6 +59,37 @@ class ParityRequest(Frozen):
     path: UrlPath
     # More header fields.
     headers: Mapping[str, str] = {}
+    # Sent as JSON.
+    body: JsonValue = None
+
+    def names(self) -> set[str]:
+        """The names in its texts."""
+        return set(names_in([self.path, self.headers, self.body]))
+
+
+class ParityRequest(SentRequest):
+    """A request that both platforms must answer alike.
+
+    One that reads is sent to the old platform twice. One that writes is sent once to each side, and
+    only with --allow-disruption; in its path, header fields and body, ``{customer}``, ``{number}``
+    and ``{password}`` are a new customer's, and ``{NAME}`` is what an earlier one keeps.
+    """
+
+    # True for a request that changes something.
+    writes: bool = False
+    # What later requests use, by JSON pointer in each side's own answer: `user: /id`.
+    keep: Mapping[Variable, Pointer] = {}
+    # Requests that remove what it made, on each side, with any status below 400, or 404. They are
+    # sent at the end, so their names may come from later requests.
+    removes: tuple[SentRequest, ...] = ()
+
+    @model_validator(mode="after")
+    def _says_that_it_writes(self) -> Self:
+        if self.method not in _READS and not self.writes:
+            raise ValueError(f"{self.method} changes something: say `writes: true`")
+        if (self.keep or self.removes) and not self.writes:
+            raise ValueError("only a request that writes has `keep:` and `removes:`")
+        return self
 
 
 class Rule(Frozen):
@@ -87,6 +126,29 @@ class Parity(Frozen):
     requests: Mapping[str, ParityRequest] = Field(min_length=1)
     # What may differ.
     rules: tuple[Rule, ...] = ()
+
+    @model_validator(mode="after")
+    def _knows_its_names(self) -> Self:
+        known = set(GIVEN)
+        for name, request in self.writes.items():
+            if used := request.names() - known:
+                raise ValueError(f"{name}: no earlier request keeps {', '.join(sorted(used))}")
+            known |= request.keep.keys()
+        for name, request in self.writes.items():
+            used = {it for removal in request.removes for it in removal.names()} - known
+            if used:
+                raise ValueError(f"{name}, removes: no request keeps {', '.join(sorted(used))}")
+        return self
+
+    @property
+    def reads(self) -> dict[str, ParityRequest]:
+        """The requests that change nothing, by name."""
+        return {name: it for name, it in self.requests.items() if not it.writes}
+
+    @property
+    def writes(self) -> dict[str, ParityRequest]:
+        """The requests that change something, by name, in the order in which they are sent."""
+        return {name: it for name, it in self.requests.items() if it.writes}
 
     def declared(self) -> tuple[ParityRule, ...]:
         """The rules in the form for checks."""

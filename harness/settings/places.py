@@ -34,6 +34,7 @@ OneOrMore = Annotated[
 ProfilePath = Annotated[Path, AfterValidator(_resolve)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=63)]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
+UrlPath = Annotated[str, Field(pattern=r"^/[!-~]*$")]
 
 
 def _not_ipv6(value: object) -> object:

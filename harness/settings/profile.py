@@ -7,24 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from harness.core.declared import (
     Cluster,
-    Machine,
     OsdDisk,
     PostgresDeclared,
     RestoreDeclared,
     SwarmDeclared,
 )
+from harness.core.declared_platform import JourneyDeclared
 from harness.core.errors import ConfigError
+from harness.facts.journeys import JOURNEYS
 from harness.settings.access import AccountName, Privileges, ServiceAccount
 from harness.settings.databases import Pairs, Postgres, Queues, Sessions, declared_roles
-from harness.settings.drills import Commands, DrillChange, KnownPods, Ledger, Power, find_load
+from harness.settings.drills import Commands, DrillChange, KnownPods, Ledger, Power
+from harness.settings.dump import Dump
 from harness.settings.files import SCENARIOS, Frozen, parse
 from harness.settings.gates import TargetChange
+from harness.settings.journeys import NamedJourneys
+from harness.settings.loads import LoadBaseline, LoadWorkers, find_load
 from harness.settings.machines import Access, Kubernetes, MachineSettings, Stack, Units
 from harness.settings.parity import Parity
 from harness.settings.places import (
@@ -37,7 +41,9 @@ from harness.settings.places import (
 from harness.settings.provision import Disks, recorded_disks
 from harness.settings.restore import Restore
 from harness.settings.services import Ingress, Registration, Services, Swarm
-from harness.settings.storage import Backups, Ceph, Legacy, Rook, Storage
+from harness.settings.shift import Shift
+from harness.settings.storage import Backups, Ceph, Legacy, Rook, Storage, Velero
+from harness.settings.switch import Switch
 
 _OF_BACKUPS = "W3-BACKUPS"
 
@@ -73,6 +79,7 @@ class Profile(Frozen):
     load_balancer_pool: tuple[AddressRange, ...] = ()
     legacy: Legacy | None = None
     backups: Backups | None = None
+    velero: Velero | None = None
     swarm: Swarm | None = None
     services: Services | None = None
     # What workloads may have of their machine, beyond what every pod has.
@@ -80,8 +87,14 @@ class Profile(Frozen):
     # What service accounts may do in the cluster, and what they must not: by NAMESPACE/NAME.
     service_accounts: Mapping[AccountName, ServiceAccount] = {}
     parity: Parity | None = None
+    # The ways of a new customer: the name of a file in scenarios/journeys, or what it would say.
+    journeys: NamedJourneys | None = None
     # The loads that gates offer to the ingress: names of files in scenarios/load, or paths.
     loads: tuple[str, ...] = ()
+    # How the old platform is reached, for the comparison under the same loads.
+    load_baseline: LoadBaseline | None = None
+    # Who offers the loads, instead of this computer.
+    load_workers: LoadWorkers | None = None
     # What services register elsewhere exactly once, by a name for reports.
     registrations: Mapping[str, Registration] = {}
     postgres: Postgres | None = None
@@ -90,10 +103,19 @@ class Profile(Frozen):
     queues: Queues | None = None
     sessions: Sessions | None = None
     restore: Restore | None = None
+    # How the two PostgreSQL of `equality:` reach each other, to switch over.
+    switch: Switch | None = None
+    # How a database of the source is dumped and restored at the target.
+    dump: Dump | None = None
+    shift: Shift | None = None
+    # Who acts in the cutover's night, by owner of the gate files: a name, and how to call them.
+    owners: Mapping[str, str] = {}
     # This cluster's own numbers for targets of the gate files, by requirement and target.
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
     # True if drills and soaks may break anything here at all; each run must allow it too.
     allow_disruption: bool = False
+    # The minutes in which the drills of one run must end; a drill that might not is not started.
+    drills_within_min: float | None = Field(default=None, gt=0)
     # This cluster's changes to drills, by the drill's name.
     drills: Mapping[str, DrillChange] = {}
     power: Power | None = None
@@ -143,11 +165,28 @@ class Profile(Frozen):
             raise ValueError(f"swarm names no machine: {', '.join(unknown)}")
         return self
 
+    @model_validator(mode="after")
+    def _shift_names_machines(self) -> Profile:
+        named = set(self.shift.machines()) if self.shift is not None else set()
+        strangers = named - {machine.name for machine in self.machines}
+        if strangers:
+            raise ValueError(f"shift names no machine: {', '.join(sorted(strangers))}")
+        return self
+
+    @model_validator(mode="after")
+    def _journeys_have_a_way(self) -> Profile:
+        if self.journeys is not None and self.ingress is None:
+            raise ValueError("journeys go through the ingress: say in `ingress:` where it answers")
+        return self
+
     def _why_absent(self, part: str) -> str:
         """Why a part is absent; the profile's own words if it gives a reason."""
         if part == "tls":
             return self.absent.get(part, "the ingress is plain HTTP: `scheme: http`")
-        return self.absent.get(part, f"the profile {self.name} does not declare {part}")
+        undeclared = f"the profile {self.name} does not declare {part}"
+        if part in self._platform_parts():
+            undeclared += ": declare it, or say in `absent:` why it does not apply"
+        return self.absent.get(part, undeclared)
 
     @property
     def database_image(self) -> str:
@@ -159,6 +198,28 @@ class Profile(Frozen):
         if self.uid is not None or self.uid_file is None:
             return self.uid
         return self.uid_file.read_text(encoding="utf-8").strip() if self.uid_file.exists() else None
+
+    def offered_by(self, workers: int | None, listen: str | None) -> Self:
+        """This profile, with so many workers for its loads; ConfigError for what cannot be.
+
+        What is not given (None) stays as the profile declares it.
+        """
+        given = {"count": workers, "listen": listen}
+        given = {key: value for key, value in given.items() if value is not None}
+        if not given:
+            return self
+        told = {**(self.load_workers.model_dump() if self.load_workers else {}), **given}
+        if "count" not in told:
+            raise ConfigError(
+                f"--listen {listen} without --workers: no worker is expected there",
+                remedy="say with --workers how many come",
+            )
+        try:
+            declared = LoadWorkers.model_validate(told)
+        except ValidationError as error:
+            words = "; ".join(it["msg"] for it in error.errors())
+            raise ConfigError(f"--workers {workers} --listen {listen}: {words}") from error
+        return self.model_copy(update={"load_workers": declared})
 
     def require_machines(self, names: Iterable[str]) -> None:
         """ConfigError for a name that is no machine of this profile."""
@@ -184,9 +245,29 @@ class Profile(Frozen):
         others = tuple(it for it in self.machines if it.name != machine)
         return self.model_copy(update={"machines": others})
 
-    def cluster(self) -> Cluster:
-        """The profile in the form for checks."""
-        parts = {
+    def _platform_parts(self) -> Mapping[str, bool]:
+        """The parts that the platform has on every cluster, and whether each is declared.
+
+        One that is forgotten must not make a gate green: without a reason it is NOT PROVEN.
+        """
+        return {
+            "services": self.services is not None,
+            "registrations": bool(self.registrations),
+            "loads": bool(self.loads),
+            "parity": self.parity is not None,
+            **{f"{name}-journey": name in self._journeys for name in JOURNEYS},
+            "service-accounts": bool(self.service_accounts),
+            "postgres": self.postgres is not None,
+            "equality": bool(self.equality),
+            "database-roles": any(it.roles for it in self.equality),
+            "restore": self.restore is not None,
+            "switch": self.switch is not None,
+            "dump": self.dump is not None,
+        }
+
+    def _parts(self) -> Mapping[str, bool]:
+        """Every part that a requirement may need, and whether this cluster has it."""
+        return {
             f"cni-{self.stack.cni}": True,
             "cilium": self.stack.cni == "cilium",
             "network-policy": self.stack.network_policy,
@@ -206,35 +287,35 @@ class Profile(Frozen):
             "raw-disks": self.disks is not None and self.disks.state == "raw",
             "legacy": self.legacy is not None,
             "backups": self.backups is not None,
+            "velero": self.velero is not None,
             "own-clock": not self.shared_clock,
-            "services": self.services is not None,
-            "registrations": bool(self.registrations),
-            "loads": bool(self.loads),
-            "parity": self.parity is not None,
-            "service-accounts": bool(self.service_accounts),
-            "postgres": self.postgres is not None,
-            "equality": bool(self.equality),
-            "database-roles": any(it.roles for it in self.equality),
-            "restore": self.restore is not None,
+            **self._platform_parts(),
         }
+
+    def _undeclared(self) -> frozenset[str]:
+        """The parts that are neither declared nor said to be absent."""
+        missing = (part for part, present in self._platform_parts().items() if not present)
+        return frozenset(part for part in missing if part not in self.absent)
+
+    def cluster(self) -> Cluster:
+        """The profile in the form for checks."""
+        parts = self._parts()
         return Cluster(
             name=self.name,
-            machines=tuple(
-                Machine(name=m.name, address=str(m.address), roles=m.roles) for m in self.machines
-            ),
+            machines=tuple(machine.declared() for machine in self.machines),
             kubernetes_version=self.kubernetes.version,
             parts=frozenset(part for part, present in parts.items() if present),
             absent={part: self._why_absent(part) for part, present in parts.items() if not present},
+            undeclared=self._undeclared(),
             expected_taints={m.name: m.taints for m in self.machines},
             sysctls=dict(self.sysctls),
             tolerated_units=dict(self.units.tolerated),
             exposed_ports=tuple(it for port in self.exposed_ports for it in ports_of(port)),
             load_balancer_pool=self.load_balancer_pool,
             osd_disks=self._osd_disks(),
-            legacy=self.legacy.model_dump(include={"path", "type", "source", "access", "root"})
-            if self.legacy
-            else {},
+            legacy=self.legacy.declared() if self.legacy else {},
             backups=None if self.backups is None else self.backups.declared(),
+            schedules=tuple(it.declared() for it in self.velero.schedules) if self.velero else (),
             ceph_warnings=dict(self.ceph.warnings),
             ceph_flags=dict(self.ceph.flags),
             source_gb=self.ceph.source_gb,
@@ -242,15 +323,20 @@ class Profile(Frozen):
             swarm=self._swarm(),
             swarm_registries=self.swarm.registries if self.swarm is not None else (),
             services=self.services.declared() if self.services else (),
+            service_calls=self.services.calls() if self.services else {},
+            service_reads=self.services.reads() if self.services else {},
             services_namespace=self.services.namespace if self.services else "",
             privileges=tuple(it.declared() for it in self.privileges),
             accounts={name: it.declared(name) for name, it in self.service_accounts.items()},
             loads={name: find_load(name).p99_ms for name in self.loads},
-            parity_requests=tuple(self.parity.requests) if self.parity else (),
+            journeys=self._journeys,
+            parity_requests=tuple(self.parity.reads) if self.parity else (),
+            parity_writes=tuple(self.parity.writes) if self.parity else (),
             parity_rules=self.parity.declared() if self.parity else (),
             registrations={name: it.entry for name, it in self.registrations.items()},
             postgres=self.postgres.declared() if self.postgres else PostgresDeclared(),
             equality_different={it.name: it.different for it in self.equality},
+            dump_different=self._dump_different,
             queues_lost=self.queues.lost if self.queues else None,
             sessions_lost=self.sessions.lost if self.sessions else None,
             database_roles=declared_roles(self.equality),
@@ -260,6 +346,19 @@ class Profile(Frozen):
             pod_mtu=self.kubernetes.pod_mtu,
             storage=None if self.storage is None else self.storage.declared(),
         )
+
+    @property
+    def _dump_different(self) -> dict[str, str]:
+        """What may differ after a dump: what may differ between the pair's servers anyway, too."""
+        if self.dump is None:
+            return {}
+        of_pair = (it.different for it in self.equality if it.name == self.dump.pair)
+        return {**next(of_pair, {}), **self.dump.different}
+
+    @property
+    def _journeys(self) -> dict[str, JourneyDeclared]:
+        named = self.journeys.named() if self.journeys is not None else {}
+        return {name: it.declared() for name, it in named.items()}
 
     def _swarm(self) -> SwarmDeclared | None:
         if self.swarm is None or self.stack.source != "swarm":

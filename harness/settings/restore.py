@@ -26,8 +26,8 @@ CustomerName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 Reason = Annotated[str, Field(min_length=10)]
 
 
-class Side(Frozen):
-    """A machine, or a pod's first container; the PostgreSQL beside it; and the backups it sees."""
+class Somewhere(Frozen):
+    """Where commands run: a machine, or a pod's first container."""
 
     # The machine on which commands run.
     machine: Name | None = None
@@ -35,10 +35,6 @@ class Side(Frozen):
     namespace: Name | None = None
     # As `kubectl get pods --selector` takes it.
     selector: str | None = None
-    # Its PostgreSQL.
-    server: DatabaseServer
-    # The folder in which backups lie, as it is mounted there.
-    backups: Folder
 
     @model_validator(mode="after")
     def _is_somewhere(self) -> Self:
@@ -46,6 +42,15 @@ class Side(Frozen):
         if given not in ([True, False, False], [False, True, True]):
             raise ValueError("say either `machine:`, or `namespace:` and `selector:`")
         return self
+
+
+class Side(Somewhere):
+    """A machine or a pod, the PostgreSQL beside it, and the backups that it sees."""
+
+    # Its PostgreSQL.
+    server: DatabaseServer
+    # The folder in which backups lie, as it is mounted there.
+    backups: Folder
 
 
 class Target(Side):

@@ -5,6 +5,7 @@ Customers use them: on Kubernetes, behind the ingress, and on the platform that 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
@@ -13,19 +14,21 @@ from pydantic import BeforeValidator, Field, model_validator
 from harness.core.declared import (
     IngressDeclared,
     IngressPage,
-    ServiceDeclared,
     SwarmAnswer,
     SwarmDeclared,
     SwarmService,
 )
-from harness.settings.drills import UrlPath
+from harness.core.declared_platform import ReadDeclared, ServiceDeclared
 from harness.settings.files import Frozen
-from harness.settings.places import IPv4, Name, PortNumber, ProfilePath
+from harness.settings.places import IPv4, Name, PortNumber, ProfilePath, UrlPath
 
 NameAndPort = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?:[1-9][0-9]{0,4}$")]
 Host = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
 ServiceName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9_.-]*[a-zA-Z0-9])?$")]
 Status = Annotated[int, Field(ge=100, le=599)]
+Pointer = Annotated[str, Field(pattern="^(/.*)?$")]
+Variable = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]
+Scalar = str | int | float | bool | None
 
 _PORTS: Mapping[str, int] = {"http": 80, "https": 443}
 # The entry point names in Traefik's documentation and Helm chart.
@@ -59,6 +62,41 @@ class CalledService(Frozen):
         return ServiceDeclared(was=f"{name}:{self.port}", name=new, port=int(port))
 
 
+class DatabaseRead(Frozen):
+    """A request that a service answers from its database. A static answer proves nothing."""
+
+    # The path, at the service's own name and port.
+    path: UrlPath
+    # The expected status.
+    status: Status = 200
+    # Text that the answer must contain.
+    says: str = ""
+    # Fields that it must have, by JSON pointer (RFC 6901): `/total: 3`.
+    has: Mapping[Pointer, Scalar] = {}
+
+    @model_validator(mode="after")
+    def _tells_of_the_database(self) -> Self:
+        if not self.says and not self.has:
+            raise ValueError("say in `says:` or `has:` what of the answer the database gives")
+        return self
+
+    def declared(self) -> ReadDeclared:
+        """The read in the form for checks."""
+        has = {pointer: json.dumps(value) for pointer, value in self.has.items()}
+        return ReadDeclared(path=self.path, status=self.status, says=self.says, has=has)
+
+
+class CallingService(Frozen):
+    """A service whose pods call others."""
+
+    # A label selector of its pods; the first ready one makes the calls.
+    selector: str = Field(min_length=1)
+    # What it calls: names of `names:`.
+    calls: tuple[Name, ...] = ()
+    # A read of its database, asked at its own name.
+    reads: DatabaseRead | None = None
+
+
 class Services(Frozen):
     """The services that call each other, by their names under the Swarm."""
 
@@ -66,6 +104,28 @@ class Services(Frozen):
     namespace: Name
     # Each service, by its short name under the Swarm.
     names: Mapping[Name, CalledService] = Field(min_length=1)
+    # What each service calls from its own pods, and how it reads its database.
+    callers: Mapping[Name, CallingService] = {}
+
+    @model_validator(mode="after")
+    def _calls_what_is_named(self) -> Self:
+        called = {it for caller in self.callers.values() for it in caller.calls}
+        called |= {name for name, caller in self.callers.items() if caller.reads is not None}
+        if unknown := called - self.names.keys():
+            raise ValueError(f"callers use what is not in `names:`: {', '.join(sorted(unknown))}")
+        return self
+
+    def calls(self) -> dict[str, tuple[str, ...]]:
+        """What each caller calls, NAME:PORT under the Swarm, in the form for checks."""
+        return {
+            name: tuple(f"{it}:{self.names[it].port}" for it in caller.calls)
+            for name, caller in self.callers.items()
+        }
+
+    def reads(self) -> dict[str, ReadDeclared]:
+        """The read of each service that has one, in the form for checks."""
+        every = {name: it.reads for name, it in self.callers.items()}
+        return {name: it.declared() for name, it in every.items() if it is not None}
 
     def declared(self) -> tuple[ServiceDeclared, ...]:
         """The services in the form for checks."""
@@ -279,6 +339,23 @@ class Swarm(Frozen):
     instances: SwarmInstances | None = None
     # Registries that run in it, as images are named by them: "registry.example", "10.0.0.1:5000".
     registries: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+(:[0-9]+)?$")], ...] = ()
+    # Names that lead to it, beside the hosts of its answers: those of customers' instances.
+    hosts: tuple[Host, ...] = ()
+
+    @property
+    def known_hosts(self) -> tuple[str, ...]:
+        """Every declared name under which it answers, each once."""
+        answers = [it.host for one in self.services.values() for it in one.answers]
+        registries = [it.partition(":")[0] for it in self.registries]
+        named = [it for it in registries if not it.replace(".", "").isdigit()]
+        return tuple(dict.fromkeys(filter(None, (*answers, *self.hosts, *named))))
+
+    @property
+    def published_ports(self) -> tuple[int, ...]:
+        """Every declared port at which it answers, sorted."""
+        asked = [it for one in self.services.values() for it in one.answers]
+        asked += [self.instances] if self.instances is not None else []
+        return tuple(sorted({it.port for it in asked}))
 
     def strangers(self, machines: set[str]) -> list[str]:
         """Names that match no machine."""

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from harness.core.declared import BackupClaim, RookDeclared, StorageClass
+from harness.core.declared_platform import ScheduleDeclared
 from harness.settings.files import Frozen
 from harness.settings.places import Name, ProfilePath
 
@@ -51,6 +52,10 @@ class Legacy(Frozen):
             text = "legacy.writes must be in a folder that legacy.except names, or its writes"
             raise ValueError(f"{text} would count as changes: {self.writes}")
         return self
+
+    def declared(self) -> dict[str, str]:
+        """The mount as checks expect it."""
+        return self.model_dump(include={"path", "type", "source", "access", "root"})
 
 
 class Backups(Frozen):
@@ -100,6 +105,30 @@ class Backups(Frozen):
             active=self.active,
             flat=self.layout == "flat",
         )
+
+
+class VeleroSchedule(Frozen):
+    """A schedule of Velero's, and what its backups must have."""
+
+    # Its name.
+    name: Name
+    # How old its newest backup may be, in hours.
+    within_h: float = Field(gt=0)
+    # The claims whose data must be in it: patterns of NAMESPACE/NAME. A snapshot that stays in the
+    # cluster is lost with it, and does not count.
+    claims: tuple[Annotated[str, Field(pattern="^[^/]+/[^/]+$")], ...] = ()
+
+    def declared(self) -> ScheduleDeclared:
+        """The declaration for checks."""
+        return ScheduleDeclared(name=self.name, within_h=self.within_h, claims=self.claims)
+
+
+class Velero(Frozen):
+    """How Velero backs the cluster up."""
+
+    # Velero's own namespace.
+    namespace: Name = "velero"
+    schedules: tuple[VeleroSchedule, ...] = Field(min_length=1)
 
 
 class Storage(Frozen):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
+from functools import cache
 from itertools import permutations
 from typing import Any
 
 from harness.core.declared import Machine
 from harness.core.model import Case, Observation
-from harness.tests import clean_drills, clean_services, clean_storage
+from harness.tests import clean_drills, clean_services, clean_shift, clean_storage
 from harness.tests.clean_cluster import (
     CLUSTER,
     DAY_S,
@@ -46,7 +47,14 @@ def case(seen: Seen, errors: Mapping[tuple[str, str], str] | None = None) -> Cas
 
 def clean() -> Seen:
     """Everything as it should be; the caller may change it."""
-    return deepcopy(
+    seen: Seen = marshal.loads(_clean())
+    return seen
+
+
+@cache
+def _clean() -> bytes:
+    """The same, to be read anew each time: in no part of it do two places share one object."""
+    return marshal.dumps(
         {
             "nodes": {"test": {machine.name: _node(machine) for machine in MACHINES}},
             "host-facts": {machine.name: _host(machine) for machine in MACHINES},
@@ -65,7 +73,9 @@ def clean() -> Seen:
             **clean_services.seen(),
             **clean_storage.seen(),
             **clean_drills.seen(),
-        }
+            **clean_shift.seen(),
+        },
+        2,
     )
 
 
@@ -180,8 +190,8 @@ def _pods() -> Any:
         "servers": {"10.42.1.9": {"on": NAMES[1], **found}},
     }
     return {
-        "pairs": {f"{one} → {other}": deepcopy(pair) for one, other in permutations(NAMES, 2)},
-        "names": {name: deepcopy(names) for name in NAMES},
+        "pairs": {f"{one} → {other}": pair for one, other in permutations(NAMES, 2)},
+        "names": dict.fromkeys(NAMES, names),
         "dns_on": [NAMES[1]],
     }
 
@@ -210,7 +220,7 @@ def _snapshots() -> Any:
     """Each server took one an hour ago, and all see the three copies."""
     files = [snapshot_file(f"hourly-{name}", hours=1 + n / 10) for n, name in enumerate(NAMES)]
     listed = {
-        name: {"snapshots": {"value": [dict(file)]}, "copies": {"value": deepcopy(files)}}
+        name: {"snapshots": {"value": [dict(file)]}, "copies": {"value": files}}
         for name, file in zip(NAMES, files, strict=True)
     }
     return {
@@ -249,7 +259,7 @@ def _ports(machine: Machine) -> Any:
     listening = {"protocol": "tcp", "address": "::", "port": 22, "device": "", "both": True}
     return {
         "tcp": {it: {"value": {**tcp, "open": [22, 6443]}} for it in addresses},
-        "udp": {it: {"value": deepcopy(udp)} for it in addresses},
+        "udp": {it: {"value": udp} for it in addresses},
         "cluster": {"value": {}},
         "machine": {
             "value": {
@@ -278,7 +288,7 @@ def _ingress() -> Any:
     }
     declared = {"value": {"subject": "CN=shop", "not_after": NOW + 90 * DAY_S}}
     return {
-        "sites": {machine.address: deepcopy(site) for machine in MACHINES},
+        "sites": {machine.address: site for machine in MACHINES},
         "declared": {f"shop.example at {machine.address}": declared for machine in MACHINES},
         "pages": {
             INGRESS.at(page, address): {"value": {"status": 200, "said": True, "location": ""}}
@@ -301,9 +311,9 @@ def _scheduling() -> Any:
     }
     kinds = {"web": "ReplicaSet", "agent": "DaemonSet"}
     return {
-        "nodes": {name: {**deepcopy(node), "labels": {"name": name}} for name in NAMES},
+        "nodes": {name: {**node, "labels": {"name": name}} for name in NAMES},
         "pods": [
-            {**deepcopy(pod), "name": f"odoo/{kind}-{name}", "node": name, "owner": owner}
+            {**pod, "name": f"odoo/{kind}-{name}", "node": name, "owner": owner}
             for name in NAMES
             for kind, owner in kinds.items()
         ],
@@ -335,13 +345,13 @@ def _swarm(name: str) -> Any:
     own = {"id": f"node-{name}", "state": "active", "manager": manager, "why": ""}
     answer = {"value": {"status": 200, "said": True, "location": "", "took_s": 0.02}}
     instances = {
-        "odoo-acme-1a2b3c4d": {"acme.example.com": deepcopy(answer)},
+        "odoo-acme-1a2b3c4d": {"acme.example.com": answer},
         "odoo-globex-5e6f7a8b": {},
     }
     return {
         "docker": {"value": own},
         "swarm": {"value": {"nodes": nodes, "services": services}} if manager else None,
-        "answers": {WEB.at(other): deepcopy(answer) for other in NAMES},
+        "answers": {WEB.at(other): answer for other in NAMES},
         "instances": instances if manager else None,
     }
 

@@ -11,17 +11,23 @@ from harness.core.declared import (
     IngressPage,
     Machine,
     OsdDisk,
-    ParityRule,
     Port,
     PostgresDeclared,
     PrivilegesDeclared,
     RecordedPartition,
     RoleDeclared,
-    ServiceDeclared,
     StorageClass,
     SwarmAnswer,
     SwarmDeclared,
     SwarmService,
+)
+from harness.core.declared_platform import (
+    JourneyDeclared,
+    MadeDeclared,
+    ParityRule,
+    ReadDeclared,
+    ScheduleDeclared,
+    ServiceDeclared,
 )
 from harness.tests import rook_objects
 
@@ -69,6 +75,21 @@ INGRESS = IngressDeclared(
     pages=(IngressPage(host="shop.example", path="/health", says="well"),),
     limits={"shop.example": 30},
 )
+# A whole way of a customer; the ways of an instance and of a database server leave some steps out.
+JOURNEY_ACTS = {
+    "customer": (
+        *("sign up", "subscribe", "create", "change", "back up", "change", "restore", "use"),
+        *("stop", "start", "use", "delete"),
+    ),
+    "instance": (
+        *("sign up", "create", "change", "back up", "change", "restore", "use"),
+        *("stop", "start", "use", "delete"),
+    ),
+    "browser": ("sign up", "subscribe", "create", "use", "delete"),
+}
+_INSTANCE = MadeDeclared(
+    size_bytes=10 * GIB, access_mode="ReadWriteOnce", storage_class="rook-cephfs"
+)
 CLUSTER = Cluster(
     name="test",
     machines=MACHINES,
@@ -92,6 +113,9 @@ CLUSTER = Cluster(
         "root": "/",
     },
     backups=BackupClaim(claim="odoo-backups-storage", namespace="odoo"),
+    schedules=(
+        ScheduleDeclared(name="platform-daily", within_h=26, claims=("saasodoo/postgres-*",)),
+    ),
     source_gb=86.0,
     rook=rook_objects.profile("cluster").cluster().rook,
     swarm=SWARM,
@@ -102,6 +126,10 @@ CLUSTER = Cluster(
         ServiceDeclared(was="postgres:5432", name="pooler", port=6432),
     ),
     services_namespace="saasodoo",
+    service_calls={"user-service": ("postgres:5432",), "traefik": ("user-service:8001",)},
+    service_reads={
+        "user-service": ReadDeclared(path="/users/1", status=200, says="mail", has={"/id": "1"})
+    },
     privileges=(
         PrivilegesDeclared(namespace="kube-system", everything=True),
         PrivilegesDeclared(
@@ -123,8 +151,13 @@ CLUSTER = Cluster(
             ),
         )
     },
+    journeys={
+        name: JourneyDeclared(acts=acts, makes={acts.index("create"): _INSTANCE})
+        for name, acts in JOURNEY_ACTS.items()
+    },
     loads={"busy-hour": 500.0},
     parity_requests=("a user",),
+    parity_writes=("a new user",),
     parity_rules=(ParityRule(at="header server", because="another web server"),),
     registrations={"the webhook": "billing-service"},
     postgres=PostgresDeclared(
@@ -148,6 +181,7 @@ CLUSTER = Cluster(
 TARGETS = {
     "offered_percent": 99.0,
     "errors_percent": 0.1,
+    "slower_ratio": 1.2,
     "undetected_count": 0.0,
     "rto_minutes": 30.0,
     "rpo_minutes": 15.0,
@@ -193,6 +227,9 @@ TARGETS = {
     "used_after_loss_percent": 85.0,
     "health_age_minutes": 10.0,
     "lost_count": 0.0,
+    "frozen_s": 60.0,
+    "back_s": 30.0,
+    "sessions_lost_count": 0.0,
     "soak_hours": 8.0,
     "duplicated_count": 0.0,
     "invented_count": 0.0,
@@ -204,6 +241,8 @@ TARGETS = {
     "task_failures_count": 3.0,
     "unplaced_count": 0.0,
     "misregistered_count": 0.0,
+    "provision_minutes": 3.0,
+    "leftovers_count": 0.0,
     "differences_count": 0.0,
     "remains_count": 0.0,
     "instance_answer_s": 5.0,

@@ -5,24 +5,53 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from harness.tests.clean_cluster import CLUSTER, NAMES
+from harness.tests.clean_cluster import CLUSTER, GIB, JOURNEY_ACTS, MACHINES, NAMES
 
 
 def seen() -> dict[str, dict[str, Any]]:
     """What their probes saw."""
     return {
         "services": {CLUSTER.name: _services()},
+        "service-calls": {CLUSTER.name: _calls()},
         "registrations": {CLUSTER.name: {"the webhook": {"value": ["http://billing-service"]}}},
         "workloads": {CLUSTER.name: _workloads()},
         "old-platform": {name: _remains() for name in NAMES},
+        "old-names": {name: _old_names() for name in NAMES},
+        "old-routes": {CLUSTER.name: _old_routes()},
         "loads": {CLUSTER.name: {"busy-hour": {"value": _offered()}}},
+        "load-comparison": {CLUSTER.name: {"busy-hour": {"value": _compared()}}},
         "parity": {CLUSTER.name: _parity()},
+        "journey-instance": {CLUSTER.name: _walk("instance")},
+        "parity-writes": {CLUSTER.name: _writes()},
         "access-reviews": {CLUSTER.name: _accounts()},
         "postgres": {CLUSTER.name: _postgres()},
         "databases": {CLUSTER.name: _databases()},
         "queues-and-sessions": {CLUSTER.name: _queues_and_sessions()},
         "database-roles": {CLUSTER.name: {"": _roles()}},
         "restore": {CLUSTER.name: _restore()},
+        "switch": {CLUSTER.name: _switched()},
+        "dump": {CLUSTER.name: _dumped()},
+    }
+
+
+def _old_names() -> Any:
+    """One name leads to the new ingress, and one nowhere."""
+    there = {"value": [MACHINES[0].address]}
+    moved = {"machine": there, "hosts": [], "cluster": there, "answers": []}
+    none = {"machine": {"value": []}, "hosts": [], "cluster": {"value": []}, "answers": []}
+    names = {"app.saasodoo.example": moved, "registry.saasodoo.example": none}
+    return {"old": [it.address for it in MACHINES], "names": names}
+
+
+def _old_routes() -> Any:
+    """A mail provider, and the exporter of a Ceph outside the cluster."""
+    provider = {"value": ["198.51.100.25"]}
+    seen = {"machine": provider, "hosts": [], "cluster": provider, "answers": []}
+    return {
+        "old": [it.address for it in MACHINES],
+        "ports": [8080],
+        "aliases": {"saasodoo/smtp": {"name": "smtp.provider.example", "seen": seen}},
+        "endpoints": {"rook-ceph/rook-ceph-mgr-external": [f"{MACHINES[0].address}:9283"]},
     }
 
 
@@ -30,6 +59,31 @@ def _services() -> Any:
     return {
         name: {"value": {"type": "ClusterIP", "ready": {port: 2}}}
         for name, port in (("user-service", "8001"), ("pooler", "6432"))
+    }
+
+
+def _calls() -> Any:
+    """Both callers get through, and the one that reads its database is answered."""
+    through = {"value": {"error": None, "took_ms": 1.5}}
+    read = {
+        "error": None,
+        "status": 200,
+        "says": True,
+        "fields": {"/id": "1"},
+        "excerpt": '{"id": 1, "mail": "a@example.com"}',
+        "took_ms": 4.0,
+    }
+    return {
+        "user-service": {
+            "value": {
+                "pod": "user-service-1",
+                "calls": {"postgres:5432": deepcopy(through)},
+                "read": {"value": read},
+            }
+        },
+        "traefik": {
+            "value": {"pod": "traefik-1", "calls": {"user-service:8001": through}, "read": None}
+        },
     }
 
 
@@ -83,6 +137,7 @@ def _remains() -> Any:
         "state": "inactive",
         "why": "",
         "comes_back": False,
+        "installed": True,
         "services": [],
         "sockets": [ssh],
         "vxlan": [8472],
@@ -98,10 +153,29 @@ def _offered() -> Any:
         "errors": {},
         "limited": {},
         "p50_ms": 12.0,
+        "p95_ms": 40.0,
         "p99_ms": 80.0,
     }
-    stages = {"stage 1, 20/s": stage, "stage 2, 60/s": deepcopy(stage)}
-    return {"stages": stages, "troubles": [], "busy_percent": 12.0}
+    return {
+        "stages": {"stage 1, 20/s": stage, "stage 2, 60/s": deepcopy(stage)},
+        "whole": {**stage, "planned": 2000, "on_time": 2000, "answered": 2000},
+        "troubles": [],
+        "busy_percent": 12.0,
+        "course": {
+            "began": 1.7e9,
+            "every_s": 1,
+            "marks": {"stage 1, 20/s": 0.0, "stage 2, 60/s": 50.0},
+            "moments": [],
+        },
+    }
+
+
+def _compared() -> Any:
+    """Five runs on each platform, of the same times but for some noise."""
+    runs = [_offered() for _ in range(5)]
+    for number, run in enumerate(runs):
+        run["whole"] |= {"p95_ms": 40.0 + number, "p99_ms": 80.0 + number}
+    return {"old": runs, "new": deepcopy(runs)}
 
 
 def _parity() -> Any:
@@ -117,6 +191,45 @@ def _parity() -> Any:
         "new_bytes": 100,
     }
     return {"a user": {"value": compared}}
+
+
+def _writes() -> Any:
+    """One request, sent once to each side."""
+    written = _parity()["a user"]
+    written["value"]["statuses"] = [201, 201]
+    return {"requests": {"a new user": written}, "left": [], "by_hand": False}
+
+
+def _walk(name: str) -> Any:
+    """A journey that came to its end, and left nothing behind."""
+    claim = {
+        "requested_bytes": 10 * GIB,
+        "access_modes": ["ReadWriteOnce"],
+        "storage_class": "rook-cephfs",
+        "phase": "Bound",
+        "volume": "pvc-1",
+        "volume_phase": "Bound",
+        "room_bytes": {"value": 10 * GIB},
+    }
+    made = {
+        "workloads": ["odoo-acme-1f2e3d4c"],
+        "host": "acme.example",
+        "wanted": 1,
+        "ready": 1,
+        "services": ["odoo-acme-1f2e3d4c-service"],
+        "hosts": ["acme.example"],
+        "claims": {"odoo-instance-1f2e3d4c": {"value": claim}},
+    }
+    steps = [{"does": act, "took_s": 30.0, "requests": []} for act in JOURNEY_ACTS[name]]
+    steps[JOURNEY_ACTS[name].index("create")]["made"] = made
+    return {
+        "customer": "cutover-1f2e3d4c",
+        "steps": steps,
+        "stopped": None,
+        "leftovers": {"value": []},
+        "left": {"value": []},
+        "shown": {"browser": "Chrome/156", "visits": 3, "troubles": []},
+    }
 
 
 def _accounts() -> Any:
@@ -252,6 +365,35 @@ def _restore() -> Any:
         "compared": _databases()["billing"],
         "files": files,
         "attachments": attachments,
+        "stopped": None,
+        "left": [],
+    }
+
+
+def _switched() -> Any:
+    """A database that moved there and back, each time with a second of freeze."""
+    steps = [
+        {"step": "freezing the databases", "took_s": 0.05, "says": "a write is refused: read-only"},
+        {"step": "switching over", "took_s": 0.01, "says": "writers use target"},
+    ]
+    return {
+        "databases": ["cutover_rehearsal"],
+        "legs": {
+            name: {"steps": deepcopy(steps), "frozen_s": 1.0, "stopped": None}
+            for name in ("there", "back")
+        },
+        "left": [],
+    }
+
+
+def _dumped() -> Any:
+    """A database whose dump was restored equal."""
+    steps = ("dumping the database", "restoring the dump", "comparing both databases")
+    return {
+        "database": "billing",
+        "took_s": dict.fromkeys(steps, 2.0),
+        "bytes": 3_000_000,
+        "compared": _databases()["billing"],
         "stopped": None,
         "left": [],
     }

@@ -11,9 +11,10 @@ from typing import Any
 from harness.ledger.checker import Reading, results
 from harness.ledger.history import Event
 from harness.ledger.result import observed
-from harness.tests import rook_objects
+from harness.settings.storage import Velero
+from harness.tests import rook_objects, velero_objects
 from harness.tests.clean_cluster import DAY_S, GIB, NAMES, NOW, PARTITIONS
-from harness.tests.probe_rig import observe, reach
+from harness.tests.probe_rig import PROFILE, observe, reach
 from harness.transport.fake import FakeKube
 
 _KINDS = ("postgres", "bank", "cephfs", "http", "objects")
@@ -30,6 +31,7 @@ def seen() -> dict[str, dict[str, Any]]:
         "backup-claims": {"test": _backup_claims()},
         "ceph": {"test": _ceph()},
         "rook": {"test": _rook()},
+        "velero": {"test": _velero()},
         "ledger": json.loads(json.dumps(observed(results(_events(), _readings())))),
     }
 
@@ -247,3 +249,14 @@ def _rook() -> Any:
     kube = FakeKube(rook_objects.served(rook_objects.recorded("cluster", now=NOW)))
     ways = reach(kube=kube, like=rook_objects.profile("cluster"))
     return observe("rook", ways, "contabo")
+
+
+@cache
+def _velero() -> Any:
+    """What the probe makes of the recorded objects."""
+    declared = Velero.model_validate({"schedules": [{"name": "platform-daily", "within_h": 26}]})
+    ways = reach(
+        kube=FakeKube(velero_objects.served(NOW)),
+        like=PROFILE.model_copy(update={"velero": declared}),
+    )
+    return observe("velero", ways, "contabo")

@@ -22,6 +22,7 @@ from harness.faults.kinds.pods import (
     Victim,
 )
 from harness.faults.kinds.slow_api import SlowApi
+from harness.faults.kinds.volumes import FillPrimaryVolume
 from harness.settings import Profile
 from harness.tests import fault_examples_network as network
 from harness.tests.stage import PROFILE
@@ -35,6 +36,19 @@ EXAMPLES: tuple[Fault, ...] = (
     *network.EXAMPLES,
     Drain(id=ID, machine="one"),
     FailMds(id=ID, machine="one", daemon="one", serves=("cephfs", 0)),
+    FillPrimaryVolume(
+        id=ID,
+        machine="one",
+        victims=(_VICTIM,),
+        namespace="shop",
+        selector="app=db",
+        folder="/data/pgdata",
+        claim="data-1",
+        path="/var/lib/rancher",
+        has_quota=True,
+        size_bytes=2**31,
+        add_bytes=1,
+    ),
     HardReset(id=ID, machine="one", boot="b1"),
     KillContainer(
         id=ID,
@@ -74,6 +88,8 @@ def pod(name: str, *, of: str = "ReplicaSet", **labels: str) -> dict[str, Any]:
     """A pod of the shop that is ready, and one of several of its controller."""
     number = name.rpartition("-")[2]
     container = {"name": "main", "containerID": f"containerd://c{number}", "restartCount": 0}
+    mounts = [{"name": "scratch", "mountPath": "/"}, {"name": "data", "mountPath": "/data"}]
+    claim = {"name": "data", "persistentVolumeClaim": {"claimName": f"data-{number}"}}
     return {
         "metadata": {
             "name": name,
@@ -82,7 +98,11 @@ def pod(name: str, *, of: str = "ReplicaSet", **labels: str) -> dict[str, Any]:
             "labels": {"app": "web", **labels},
             "ownerReferences": [{"kind": of, "name": "web", "controller": True}],
         },
-        "spec": {"nodeName": "one" if number == "1" else "two", "containers": [{"name": "main"}]},
+        "spec": {
+            "nodeName": "one" if number == "1" else "two",
+            "containers": [{"name": "main", "volumeMounts": mounts}],
+            "volumes": [{"name": "scratch", "emptyDir": {}}, claim],
+        },
         "status": {
             "conditions": [{"type": "Ready", "status": "True"}],
             "podIP": f"10.42.0.{number}",
@@ -113,6 +133,10 @@ OBJECTS: Mapping[str, Any] = {
     f"{_SPACE}/pods?labelSelector=app%3Dweb": PODS,
     f"{_SPACE}/pods?labelSelector=app%3Ddb": {"items": [pod("web-1", role="primary")]},
     f"{_SPACE}/serviceaccounts/default": {},
+    f"{_SPACE}/persistentvolumeclaims/data-1": {"spec": {"volumeName": "pv-1"}},
+    "/api/v1/persistentvolumes/pv-1": {
+        "spec": {"capacity": {"storage": "2Gi"}, "csi": {"driver": "rook-ceph.cephfs.csi.ceph.com"}}
+    },
     "/apis/policy/v1/poddisruptionbudgets": {"items": []},
     **{f"/apis/apps/v1/{it}": {"items": []} for it in ("statefulsets", "daemonsets")},
     "/apis/apps/v1/replicasets": {"items": [replica_set("web", 2)]},
@@ -185,11 +209,20 @@ def _systemctl(argv: Sequence[str], _: str) -> Completed:
     return Completed(status=0, stdout="containerd.service" if "show" in argv else "", stderr="")
 
 
+def _getfattr(argv: Sequence[str], _: str) -> Completed:
+    of_quota = "--name=ceph.quota.max_bytes" in argv
+    return Completed(status=0, stdout=f"{2**31 if of_quota else 2**27}", stderr="")
+
+
 ANSWERS: Mapping[tuple[str, str], ShellAnswer] = {
     **network.ANSWERS,
     ("*", "ceph"): _ceph,
+    ("*", "getfattr"): _getfattr,
     ("*", "systemctl"): _systemctl,
     ("*", "systemd-detect-virt"): Completed(status=1, stdout="none", stderr=""),
+}
+_IN_PODS: Mapping[tuple[str, str], ShellAnswer] = {
+    ("*", "printenv"): Completed(status=0, stdout="/data/pgdata\n", stderr="")
 }
 _DECLARED: Mapping[str, Any] = {
     "disks": {
@@ -254,7 +287,7 @@ def whole_cluster(
     return Reach(
         profile=Profile.model_validate({**PROFILE, **_DECLARED, **declared}),
         shell=FakeShell({**ANSWERS, **answers}),
-        kube=FakeKube(answered, asked=ASKED, in_pods=in_pods, read_only=True),
+        kube=FakeKube(answered, asked=ASKED, in_pods={**_IN_PODS, **in_pods}, read_only=True),
         fleet=FakeFleet(("one", "two")),
         outside=FakeExternalClient(),
     )

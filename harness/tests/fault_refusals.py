@@ -58,6 +58,9 @@ REFUSALS: Mapping[str, Refusal] = {
     "exhaust-memory": Refusal(fault={"before": 85.0}, why="85 % of the memory of one are already"),
     "fail-mds": Refusal(fault={"daemon": ""}, why="no metadata server serves a CephFS"),
     "fill-disk": Refusal(cluster={"fill_folder": None}, why="the profile has no `fill_folder:`"),
+    "fill-primary-volume": Refusal(
+        fault={"has_quota": False}, why="data-1 has no quota and no file system of its own"
+    ),
     "hard-reset": Refusal(
         cluster={"answers": {("*", "systemd-detect-virt"): _DOCKER}},
         why="one is a container (docker)",

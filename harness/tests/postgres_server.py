@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -61,19 +62,25 @@ class ThisShell:
 
 
 @contextmanager
-def postgres(folder: Path, port: int = 5432) -> Iterator[Server]:
-    """A server whose socket is in ``folder``; it trusts everyone on this machine."""
-    folder.mkdir(parents=True)
+def postgres(folder: Path, port: int = 5432, *settings: str) -> Iterator[Server]:
+    """A server whose socket is in ``folder``; it trusts everyone on this machine.
+
+    A folder ``data`` is used as it is, once its server has ended. ``settings`` are more of
+    postgres' own words: ``-c``, ``wal_level=logical``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     own: tuple[str, ...] = ()
     if os.geteuid() == 0:
         own = _UNPRIVILEGED
         shutil.chown(folder, 65534, 65534)
     data = str(folder / "data")
-    initdb = (str(BINARIES / "initdb"), f"--pgdata={data}", "--no-sync", "--username=postgres")
-    _must((*own, *initdb, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"))
+    if not Path(data).exists():
+        initdb = (str(BINARIES / "initdb"), f"--pgdata={data}", "--no-sync", "--username=postgres")
+        _must((*own, *initdb, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"))
     log = (folder / "log").open("wb")
     command = (*own, str(BINARIES / "postgres"), "-D", data, "-k", str(folder), *_SETTINGS)
-    with log, subprocess.Popen((*command, "-p", str(port)), stdout=log, stderr=log) as process:
+    words = (*command, *settings, "-p", str(port))
+    with log, subprocess.Popen(words, stdout=log, stderr=log) as process:
         try:
             ready = (str(BINARIES / "pg_isready"), "-q", "-h", str(folder), "-p", str(port))
             until(
@@ -84,7 +91,7 @@ def postgres(folder: Path, port: int = 5432) -> Iterator[Server]:
             )
             yield Server(str(folder), port, "postgres", "unused")
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)  # does not wait for clients
 
 
 def psql(server: Server, database: str, statements: str) -> str:

@@ -10,9 +10,11 @@ from typing import Any, cast
 
 import yaml
 
+from harness.checks import CHECKS as REAL
 from harness.checks import Check
 from harness.core.declared import Cluster, Machine
 from harness.core.model import JSON, Case, Outcome, Verdict
+from harness.drill.service import DrillService
 from harness.gate import Judgement, Manifest, RunState, judge
 from harness.probes import Probe, Timing
 from harness.pytest_gate.catalogue import Scenario, Step
@@ -229,6 +231,33 @@ def running(
         run.write(Kind.SESSION, plan.run, {})
         yield Recorded(folder, run, checks)
         run.write(Kind.END, "session", {})
+
+
+def session(
+    folder: Path, drilling: object, act: Callable[[Run], object], plan: Manifest | None = None
+) -> RunState:
+    """A run of one scenario whose acts a service carries out; ended whatever happened in it.
+
+    The checks are the real ones.
+    """
+    plan = plan or manifest(requirements=(requirement(targets={}),), scenarios=(scenario(),))
+    with Journal.create(folder, plan.run) as journal:
+        run = Run(
+            journal,
+            RunState(REAL),
+            reach=reach(),
+            probes={},
+            drilling=cast("DrillService", drilling),
+        )
+        run.write(Kind.MANIFEST, plan.run, plan.model_dump(mode="json", by_alias=True))
+        run.write(Kind.SESSION, plan.run, {})
+        run.begin(plan.scenarios[0])
+        try:
+            act(run)
+            run.end("passed", "", 0.1)
+        finally:
+            run.write(Kind.END, "session", {})
+    return RunState.of(JournalReader(folder), REAL)
 
 
 def play(run: Run, act: Callable[[Run], None], *, which: Scenario | None = None) -> None:

@@ -58,11 +58,11 @@ def test_who_is_told_to_stop_writing_stops_and_says_so(tmp_path: Path) -> None:
     path, flag = str(tmp_path / "data"), str(tmp_path / "stop")
     by_itself = script.churn(path, 7, ONE, 2, 0.2, per_s=20.0, until=flag)
     assert not by_itself["told"]
-    assert by_itself["writes"] <= 5
+    assert 1 <= by_itself["writes"] <= 5
     script.stop(flag)
     told = script.churn(path, 7, ONE, 2, 60.0, until=flag)
     assert (told["told"], told["writes"]) == (True, 1)
-    assert script.size(path) == {"bytes": 2 * script.BLOCK}
+    assert script.size(path) == {"bytes": min(by_itself["writes"], 2) * script.BLOCK}
 
 
 def test_what_is_written_until_the_end_is_read_by_every_other_machine(tmp_path: Path) -> None:

@@ -89,6 +89,48 @@ def test_each_defect_of_a_soak_is_told(
     assert words in verdict.reason
 
 
+def over_time(kind: str, amount: Callable[[int], int]) -> Callable[[Any], object]:
+    """Thirty looks at a machine in eight hours, with so many of one kind at each."""
+
+    def change(soak: Any) -> None:
+        first = soak["footprints"][0]["seen"]
+        soak["footprints"] = [
+            {"at_s": 960.0 * n, "seen": {**first, NAMES[1]: {**first[NAMES[1]], kind: amount(n)}}}
+            for n in range(31)
+        ]
+
+    return change
+
+
+def test_a_leak_is_told_by_its_trend_even_if_the_last_look_misses_it() -> None:
+    verdict = judged(LEAKED, over_time("files", lambda n: 4000 + 80 * n if n < 30 else 4000))
+    assert verdict.outcome is Outcome.FAIL
+    assert f"{PART}, {NAMES[1]}: expected files to grow by at most 1008 in 8.0" in verdict.reason
+    assert "seen a trend of at least 2400" in verdict.reason
+    assert verdict.measured["growth_percent"] == pytest.approx(60, abs=1)
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [
+        lambda n: 4000 + 20 * n,  # grows by less than a quarter
+        lambda n: 4000 + (n % 7) * 300,  # goes up and down
+        lambda n: 9000 if n == 15 else 4000,  # one wild look
+        lambda n: 9000 - 100 * n,
+    ],
+)
+def test_what_does_not_grow_beyond_what_is_allowed_is_no_leak(
+    amount: Callable[[int], int],
+) -> None:
+    verdict = judged(LEAKED, over_time("files", amount))
+    assert verdict.outcome is Outcome.PASS, verdict.reason
+
+
+def test_memory_that_is_free_is_never_a_leak() -> None:
+    verdict = judged(LEAKED, over_time("available_mib", lambda n: 1000 + 500 * n))
+    assert verdict.outcome is Outcome.PASS
+
+
 def test_a_soak_that_broke_off_is_not_proven() -> None:
     for check in OF_SOAK:
         verdict = CHECKS[check](case(clean(), {("soak", PART): "the API did not answer"}))

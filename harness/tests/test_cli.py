@@ -379,6 +379,19 @@ def test_this_projects_own_features_gates_and_steps_have_no_mistake(
     assert ended.status == 0, ended.out
 
 
+def test_a_plan_lists_the_drills_in_their_order(cutover: Callable[..., Ended]) -> None:
+    rows = json.loads(cutover("plan", "10", "--json").out)["drills"]
+    assert [rows[it]["drill"] for it in (0, -1)] == ["kill-pods", "lose-primary-machine"]
+    said = cutover("plan", "10").out
+    assert "Drills, in this order: together up to" in said
+    assert (
+        said.index("kill-pods\n")
+        < said.index("lose-machine\n")
+        < said.index("lose-primary-machine\n")
+    )
+    assert "Drills" not in cutover("plan", "1").out
+
+
 def test_a_plan_names_targets_scenarios_and_gaps(cutover: Callable[..., Ended]) -> None:
     rows = json.loads(cutover("plan", "1", "--json").out)["requirements"]
     by_id = {row["id"]: row for row in rows}

@@ -68,6 +68,7 @@ def reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(heal_command, "recover_leftovers", lambda _: [])
     monkeypatch.setattr(heal_command, "sweep_namespaces", lambda *_: [])
     monkeypatch.setattr(heal_command, "sweep_folders", lambda *_: [])
+    monkeypatch.setattr(heal_command, "sweep_rehearsal", lambda *_: [])
     (tmp_path / "reports").mkdir()
     return tmp_path / "reports"
 
@@ -122,7 +123,7 @@ def test_a_folder_without_a_readable_journal_keeps_no_other_run_from_being_heale
     status, words = cutover("heal")
     assert status == Exit.GO
     assert "left out: run:" in words
-    assert "nothing is left" in words
+    assert "nothing else is left" in words
 
 
 @pytest.mark.parametrize("journal", JOURNALS.values(), ids=JOURNALS)

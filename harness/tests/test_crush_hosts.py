@@ -130,8 +130,13 @@ def named(*names: str, answers: Mapping[tuple[str, str], Any] = {}) -> Reach:
     return replace(reach, profile=reach.profile.model_copy(update={"machines": machines}))
 
 
-def ceph_of(monkeypatch: pytest.MonkeyPatch, hosts: Sequence[str], monitors: list[str]) -> None:
-    """Ceph says this of its hosts and monitors, each host with one OSD."""
+def ceph_of(
+    monkeypatch: pytest.MonkeyPatch,
+    hosts: Sequence[str],
+    monitors: list[str],
+    groups: Sequence[str] = (),
+) -> None:
+    """Ceph says this of its hosts and monitors, each host with one OSD, and states of groups."""
     osd = {"up": True, "in": True}
     pool = {"id": 1, "name": "rbd", "size": 2, "min_size": 2, "type": 1, "crush_rule": 0}
     of: dict[str, Any] = {
@@ -141,7 +146,10 @@ def ceph_of(monkeypatch: pytest.MonkeyPatch, hosts: Sequence[str], monitors: lis
             "stray": [],
         },
         "osd map": {"flags": [], "nearfull_ratio": 0.85, "pools": [pool]},
-        "placement groups": [],
+        "placement groups": [
+            {"id": f"1.{at}", "state": it, "acting": [0, 1], "scrubbed": 0.0, "deep_scrubbed": 0.0}
+            for at, it in enumerate(groups)
+        ],
         "osd answers": {
             str(at): {"value": {"answers": True, "says": ""}} for at in range(len(hosts))
         },
@@ -165,6 +173,27 @@ def test_an_osd_is_counted_as_lost_with_its_machine(
     assert state.osds_up == ("one.net", "two.net")
     assert state.in_quorum == {"one.net", "two.net"}
     assert "2 − 1 = 1" in (refusal(state, "one.net", frozenset({BlastRadius.OSD})) or "")
+
+
+@pytest.mark.parametrize(
+    ("state", "unclean"),
+    [
+        ("active+clean", 0),
+        # Ceph scrubs every group once a day: with some hundred of them, one at almost any time.
+        ("active+clean+scrubbing", 0),
+        ("active+clean+scrubbing+deep", 0),
+        ("active+clean+snaptrim", 0),
+        ("active+clean+inconsistent", 1),
+        ("active+clean+remapped", 1),
+        ("active+undersized+degraded", 1),
+        ("stale+active+clean", 1),
+    ],
+)
+def test_a_scrub_refuses_no_fault_and_a_damaged_group_does(
+    monkeypatch: pytest.MonkeyPatch, state: str, unclean: int
+) -> None:
+    ceph_of(monkeypatch, ["one", "two"], ["one", "two"], ["active+clean", state])
+    assert stands(named("one.net", "two.net")).unclean == unclean
 
 
 def test_nothing_is_broken_while_nobody_knows_whose_osd_it_is(

@@ -118,12 +118,14 @@ def declared(**acts: tuple[str, ...]) -> DatabaseRole:
 
 
 def test_no_role_may_make_roles_or_databases_or_become_postgres_without_a_word() -> None:
-    assert declared(may=("read t",)).forbidden == (
+    assert declared(may=("read t",)).forbidden("postgresql") == (
         "create roles",
         "create databases",
         "become postgres",
     )
-    assert declared(may=("create databases",)).forbidden == ("create roles", "become postgres")
+    maker = declared(may=("create databases",))
+    assert maker.forbidden("postgresql") == ("create roles", "become postgres")
+    assert maker.forbidden("mariadb") == ("create roles", "read mysql.global_priv")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 # Used without an import: a plugin of pytest, and the commands that ansible-runner starts.
 _NOT_IMPORTED = {"allure-pytest", "ansible-core"}
 _TOOLS = {"import-linter", "mkdocs-material", "mypy", "ruff"}
-_ON_A_MACHINE = {"rados"}  # a program that is sent to a machine imports it there
+# A program that is sent to a machine, or into an image, imports them there.
+_ON_A_MACHINE = {"rados", "fastapi", "redis", "uvicorn"}
 
 
 def declared(requirements: Sequence[str]) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -12,13 +12,16 @@ from hypothesis import strategies as st
 
 from harness.core.errors import InjectFailed, NotProven, Refused, TransportError, Unhealed
 from harness.core.model import Decision
+from harness.drill.context import DrillContext, Options, Recorder
 from harness.drill.runner import carry_out
 from harness.facts.drills import Bystanders, EndReason
+from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.kinds import FAULTS
 from harness.record.journal import JournalReader
 from harness.record.records import FaultEvent, read
-from harness.settings.drills import DrillChange
+from harness.settings.drills import DrillChange, OwnLooks
 from harness.tests.drill_world import WHOLE_LIFE, World, drill
+from harness.tests.fault_examples import pod, whole_cluster
 from harness.tests.noop_fault import NoOp, Note
 from harness.tests.stage import running
 
@@ -86,6 +89,17 @@ def test_a_drill_that_is_refused_has_touched_nothing() -> None:
     with pytest.raises(Refused, match="2 needed"):
         world.carry_out()
     assert world.told == []
+
+
+def test_a_drill_of_the_primarys_machine_hits_no_other_one() -> None:
+    """The primary moves while the steady state is waited for."""
+    pods = {"items": [pod("web-1"), pod("web-2", role="primary")]}
+    world = World(
+        reach=whole_cluster({"/api/v1/namespaces/shop/pods?labelSelector=app%3Ddb": pods})
+    )
+    with pytest.raises(Refused, match="expected the primary of PostgreSQL on one, seen on two"):
+        world.carry_out(where="postgres-primary")
+    assert (world.asked, world.told) == (["sums of one", "steady state"], [])
 
 
 def test_the_sums_come_before_the_steady_state_and_for_every_machine() -> None:
@@ -269,6 +283,22 @@ def test_the_other_machines_are_looked_at_while_the_fault_is_there_and_no_longer
     assert value["during"] == ["Swarm services answer"]
     assert value["runs"][0]["faults"][0]["bystanders"] == WELL
     assert world.told == WHOLE_LIFE
+
+
+def test_the_others_are_not_looked_at_where_nothing_is_said_of_them() -> None:
+    own = OwnLooks(probes=("swarm",), checks=("Swarm services answer",))
+    context = DrillContext(
+        name="dull",
+        reach=whole_cluster(),
+        lock=cast("DisruptionLock", None),
+        run=cast("Recorder", None),
+        folder=Path(),
+        options=Options(allowed=True, seed=1),
+        progress=print,
+        hide=print,
+        looks=own,
+    )
+    assert context.observe_bystanders("one", 1.0) is None
 
 
 def test_a_look_at_the_others_that_breaks_leaves_no_fault() -> None:

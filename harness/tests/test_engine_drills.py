@@ -35,11 +35,16 @@ class FakeDrilling:
     raises: Exception | None = None
     ended: str | None = None
     unhealed: str = ""
+    without_time: tuple[str, ...] = ()
     carried_out: list[str] = field(default_factory=list)
     options: Options = field(init=False)
 
     def __post_init__(self) -> None:
         self.options = Options(allowed=self.allowed, seed=7)
+
+    def require_time(self, name: str) -> None:
+        if name in self.without_time:
+            raise NotProven(f"{name} was not started")
 
     def carry_out(self, name: str, run: Run) -> DrillOutcome[DrillFacts]:
         self.carried_out.append(name)
@@ -133,6 +138,47 @@ def test_a_resumed_run_never_injects_again_what_was_completed(tmp_path: Path) ->
     assert drilling.carried_out == [DRILL]
     (evaluation,) = run_state.scenarios[scenario().id].evaluations
     assert evaluation.verdict.outcome == "pass", evaluation.verdict.reason
+
+
+def test_a_drill_that_found_no_steady_state_runs_when_the_run_goes_on(tmp_path: Path) -> None:
+    class Unsteady(FakeDrilling):
+        def carry_out(self, name: str, run: Run) -> DrillOutcome[DrillFacts]:
+            assert run.name
+            self.carried_out.append(name)
+            value: Any = dict(clean_drills.seen()["drills"][DRILL])
+            value["runs"] = [{"machine": "one", "before": ["an OSD is down"], "faults": []}]
+            return DrillOutcome(value=value, tallies={})
+
+    with pytest.raises(NotProven, match="an OSD is down"):
+        session(tmp_path / "run", Unsteady(), drill)
+    again = FakeDrilling()
+    run_state = session(tmp_path / "run", again, drill)
+    assert again.carried_out == [DRILL]
+    (evaluation,) = run_state.scenarios[scenario().id].evaluations
+    assert evaluation.verdict.outcome is Outcome.PASS
+
+
+def test_two_scenarios_of_one_drill_break_it_once(tmp_path: Path) -> None:
+    def twice(run: Run) -> None:
+        drill(run)
+        drill(run)
+
+    drilling = FakeDrilling()
+    run_state = session(tmp_path / "run", drilling, twice)
+    assert drilling.carried_out == [DRILL]
+    outcomes = [it.verdict.outcome for it in run_state.scenarios[scenario().id].evaluations]
+    assert outcomes == [Outcome.PASS, Outcome.PASS]
+
+
+def test_a_drill_without_time_breaks_nothing_and_runs_when_the_run_goes_on(tmp_path: Path) -> None:
+    late = FakeDrilling(without_time=(DRILL,))
+    with pytest.raises(NotProven, match="was not started"):
+        session(tmp_path / "run", late, drill)
+    judged = judge(RunState.of(JournalReader(tmp_path / "run"), CHECKS))
+    assert (late.carried_out, judged.decision) == ([], Decision.NOT_PROVEN)
+    again = FakeDrilling()
+    session(tmp_path / "run", again, drill)
+    assert again.carried_out == [DRILL]
 
 
 def test_a_drill_that_broke_off_before_it_broke_anything_is_carried_out_again(

@@ -163,7 +163,7 @@ def test_every_difference_is_found_and_no_value_is_told(servers: tuple[Server, S
     found = compared(*servers, ["killbill"])
     verdicts = judged(found)
     rows, rest, ahead = (verdicts[it] for it in EQUAL[:3])
-    assert {it.outcome for it in (rows, rest, ahead)} == {Outcome.FAIL}
+    assert {it.outcome for it in (rows, rest, ahead)} == {Outcome.FAIL}, (rows, rest, ahead)
     killbill = found["killbill"]
     assert isinstance(killbill, Database)
     accounts = killbill.tables["accounts"]
@@ -189,7 +189,8 @@ REST = (
     "procedure close_account: expected it on both sides, seen on the source alone",
     "role auditor: expected it on both sides, seen on the source alone",
     "trigger stamp: expected it on both sides, seen on the source alone",
-    "user killbill@%: expected GRANT USAGE ON *.* TO `killbill`@`%` IDENTIFIED BY PASSWORD",
+    "user killbill@%: expected GRANT SELECT, INSERT, UPDATE ON `killbill`.* TO `killbill`@`%`; "
+    "GRANT USAGE ON *.* TO `killbill`@`%` IDENTIFIED BY PASSWORD",
     "view owing: expected select",
 )
 

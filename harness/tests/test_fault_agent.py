@@ -161,6 +161,16 @@ def test_a_renewed_lease_has_a_new_timer_and_the_old_one_is_gone(place: Place) -
     assert started < stopped
 
 
+def test_an_undo_that_is_armed_again_replaces_the_earlier_one_and_its_timer(place: Place) -> None:
+    place.arm()
+    note = ["sh", "-c", 'echo other > "$1"', "note", str(place.home / "other")]
+    agent_script.arm(json.dumps({"id": "f00d", "commands": [note], "lease_s": 30.0}))
+    assert place.timers == ["cutover-undo-f00d-2.timer"]
+    assert agent_script.heal("f00d")["done"]
+    assert (place.undone, (place.home / "other").read_text()) == (0, "other\n")
+    assert place.timers == []
+
+
 def test_a_machine_says_which_program_it_lacks_before_anything_is_armed(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,7 +237,7 @@ def test_what_carries_our_name_and_is_of_no_undo_is_found_with_what_removes_it(
     (place.home / "tables").write_text(
         "table inet filter\ntable inet cutover-f00d\ntable ip6 cutover-cafe\n"
     )
-    assert agent_script.listing()["strays"] == [
+    assert agent_script.listing()["leftovers"] == [
         ["nft", "delete table ip6 cutover-cafe"],
         ["systemctl", "stop", "cutover-fault-beef.service"],
     ]
@@ -238,10 +248,10 @@ def test_a_manifest_that_stayed_aside_is_found_with_what_moves_it_back(place: Pl
     aside = agent_script.MANIFESTS.parent
     (aside / "cutover-f00d.etcd.yaml").write_text("armed")
     (aside / "cutover-beef.kube-apiserver.yaml").write_text("left")
-    (command,) = agent_script.listing()["strays"]
+    (command,) = agent_script.listing()["leftovers"]
     subprocess.run(command, check=True, timeout=20)
     assert (agent_script.MANIFESTS / "kube-apiserver.yaml").read_text() == "left"
-    assert agent_script.listing()["strays"] == []
+    assert agent_script.listing()["leftovers"] == []
 
 
 def test_a_program_that_kept_the_api_busy_is_found(place: Place) -> None:
@@ -249,14 +259,14 @@ def test_a_program_that_kept_the_api_busy_is_found(place: Place) -> None:
     for name in ("f00d", "beef"):
         (agent_script.RUN / f"cutover-{name}.py").touch()
     left = str(agent_script.RUN / "cutover-beef.py")
-    assert agent_script.listing()["strays"] == [["rm", "--force", left]]
+    assert agent_script.listing()["leftovers"] == [["rm", "--force", left]]
 
 
 def test_a_control_group_of_ours_is_found_and_those_of_units_are_not(place: Place) -> None:
     place.arm()
     for name in ("cutover-f00d", "cutover-beef", "cutover-fault-cafe.service"):
         (agent_script.BLKIO / "osds" / name).mkdir(parents=True)
-    (command,) = agent_script.listing()["strays"]
+    (command,) = agent_script.listing()["leftovers"]
     assert command[-1] == str(agent_script.BLKIO / "osds/cutover-beef")
     assert "rmdir" in command[2]
 
@@ -273,7 +283,7 @@ def test_limits_that_an_osd_was_left_with_are_found_and_nobody_elses_are(place: 
             file = agent_script.SET / f"{unit}.d/50-{what}.conf"
             file.parent.mkdir(exist_ok=True)
             file.touch()
-    found = agent_script.listing()["strays"]
+    found = agent_script.listing()["leftovers"]
     assert [command[-1] for command in found] == ["ceph-osd@0.service", "cri-containerd-a1.scope"]
     assert all("IOWriteBandwidthMax=" in command[2] for command in found)
 

@@ -81,9 +81,11 @@ def test_without_such_a_label_the_primary_is_the_first_of_a_stateful_set() -> No
 def test_the_primary_of_the_platform_is_known_by_the_label_of_its_operator(
     operator: str | None, label: dict[str, str], hit: str
 ) -> None:
-    declared = {"namespace": "shop", "selector": "app=web", "operator": operator, "cluster": "db"}
+    selector = "cnpg.io/podRole=instance"
+    declared = {"namespace": "shop", "selector": selector, "operator": operator, "cluster": "db"}
     pods = (pod("web-0", of="StatefulSet"), pod("web-1"), pod("web-2", **label))
-    cluster = whole_cluster(web(*pods), postgres=declared)
+    listed = f"{PATH}?labelSelector=cnpg.io%2FpodRole%3Dinstance"
+    cluster = whole_cluster({listed: {"items": list(pods)}}, postgres=declared)
     fault = KillPrimary(id=ID, machine="one").resolved(cluster, Random(1))
     assert names(fault) == [hit]
 

@@ -243,9 +243,9 @@ def test_a_queue_is_a_stray_unless_an_undo_removes_it(monkeypatch: pytest.Monkey
     monkeypatch.setattr("shutil.which", lambda _: "/usr/sbin/it")
     undo = ["sh", "-c", 'tc qdisc del dev "$1" root handle c0de:', "undo"]
     removing = ["tc", "qdisc", "del", "dev", "eth0", "root", "handle", "c0de:"]
-    for device, strays in (("eth0", []), ("eth1", [removing])):
+    for device, leftovers in (("eth0", []), ("eth1", [removing])):
         armed: list[agent_script.Armed] = [{"id": "f00d", "commands": [[*undo, device]]}]
-        assert agent_script.stray_queues(armed) == strays
+        assert agent_script.stray_queues(armed) == leftovers
 
 
 def test_a_file_that_fills_a_disk_is_a_stray_unless_its_undo_is_armed(

@@ -148,9 +148,9 @@ def test_an_archive_that_must_not_be_unpacked_is_told(
 def test_an_archive_that_unpacks_to_too_much_is_left_early(tmp_path: Path) -> None:
     name = write(tmp_path, data=files.zeros(300 << 20))
     limits = {**files.LIMITS, "bytes": 1 << 20}
-    began = time.monotonic()
+    began = time.process_time()
     assert "more than 1048576 bytes" in faults(tmp_path, name, limits=limits)["bomb"]
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 0.5
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.lab import archives, cilium, cloudnativepg, images, metallb, traefik
+from harness.lab import archives, cilium, images, metallb, traefik
+from harness.lab.cloudnativepg.program import HERE, VERSION
 from harness.lab.lifecycle import Up
+from harness.lab.machines import fill
 from harness.lab.platform import MANIFESTS
 from harness.lab.rook import cluster
 from harness.lab.rook.program import TAG
@@ -55,10 +57,17 @@ def test_files_of_a_layer_belong_to_root_and_keep_their_times(tmp_path: Path) ->
     assert int(entry.mtime) == int(Path(__file__).stat().st_mtime)
 
 
+WORDS = {"image": "lab/platform@sha256:0", "mount": "/mnt/cephfs"}
+
+
 def documents() -> list[dict[str, Any]]:
     """Every Kubernetes object that the lab's own manifests declare."""
     paths = [path for folder in FOLDERS for path in folder.rglob("*.yaml")]
-    texts = [path.read_text() for path in paths if path.name != "kustomization.yaml"]
+    texts = [
+        fill(path.read_text(), WORDS) if path.is_relative_to(MANIFESTS) else path.read_text()
+        for path in paths
+        if path.name != "kustomization.yaml"
+    ]
     found = [document for text in texts for document in yaml.safe_load_all(text)]
     return [document for document in found if "kind" in document]
 
@@ -66,14 +75,14 @@ def documents() -> list[dict[str, Any]]:
 def known_images(scratch: Path) -> set[str]:
     there = images.kubernetes("v1.34.4+lab", scratch, scratch)
     there.append(images.platform(scratch, scratch, scratch))
-    mine = {f"lab/cilium:{cilium.VERSION}", f"lab/cloudnative-pg:{cloudnativepg.VERSION}"}
+    mine = {f"lab/cilium:{cilium.VERSION}", f"lab/cloudnative-pg:{VERSION}"}
     mine |= {f"lab/traefik:{traefik.VERSION}", f"lab/rook:{TAG}", f"lab/ceph:{cluster.CEPH}"}
     mine |= {f"lab/metallb-{program}:{metallb.VERSION}" for program in metallb.PROGRAMS}
     return {image.name for image in there} | mine
 
 
 def test_every_image_that_a_manifest_names_is_in_an_archive(tmp_path: Path) -> None:
-    folders = (*FOLDERS, ROOK, cloudnativepg.HERE / "manifests")
+    folders = (*FOLDERS, ROOK, HERE / "manifests")
     texts = [path.read_text() for folder in folders for path in folder.rglob("*.yaml")]
     named = {name for text in texts for name in re.findall(r"\blab/[a-z-]+:[\w.-]+", text)}
     assert named
@@ -87,10 +96,11 @@ def test_every_pod_of_the_platform_names_a_service_account_that_is_declared() ->
         if one["kind"] == "ServiceAccount"
     }
     workloads = [one for one in documents() if one["kind"] in ("Deployment", "DaemonSet")]
-    assert len(workloads) == 4
+    assert len(workloads) == 12
     for one in workloads:
-        account = one["spec"]["template"]["spec"]["serviceAccountName"]
-        assert (one["metadata"]["namespace"], account) in accounts
+        pod = one["spec"]["template"]["spec"]
+        own = (one["metadata"]["namespace"], pod.get("serviceAccountName"))
+        assert own in accounts or pod["automountServiceAccountToken"] is False
 
 
 def test_no_role_of_the_platform_may_do_everything() -> None:
@@ -102,7 +112,9 @@ def test_no_role_of_the_platform_may_do_everything() -> None:
 def test_what_the_controllers_run_is_in_their_image() -> None:
     texts = [path.read_text() for path in MANIFESTS.rglob("*.yaml")]
     run = {name for text in texts for name in re.findall(r"/opt/platform/([\w.]+)", text)}
-    assert run == set(archives.PROGRAMS)
+    assert run == {archives.PROVISIONER.removeprefix("platform/")}
+    started = {path.name for path in archives.parts().values()}
+    assert {"__main__.py", "frontend.html", "settings.py"} <= started
 
 
 def test_every_library_is_locked_by_a_hash_and_names_no_host() -> None:

@@ -9,12 +9,13 @@ import pytest
 import yaml
 
 from harness.lab import cloudnativepg
+from harness.lab.cloudnativepg.program import HERE, MODULE, VERSION
 from harness.lab.lifecycle import Up
 from harness.lab.shape import Lab
 from harness.settings import load_profile
 
 LOG = Path("/dev/null")
-MANIFESTS = cloudnativepg.HERE / "manifests"
+MANIFESTS = HERE / "manifests"
 OBJECTS = {it["kind"]: it for it in yaml.safe_load_all((MANIFESTS / "cluster.yaml").read_text())}
 
 
@@ -46,9 +47,9 @@ def test_two_copies_on_two_machines_have_every_commit() -> None:
 
 def test_the_operator_is_of_one_version_everywhere() -> None:
     patched = (MANIFESTS / "operator/kustomization.yaml").read_text()
-    assert patched.count(cloudnativepg.VERSION) == 2
-    required = (cloudnativepg.HERE / "go.mod").read_text()
-    assert f"{cloudnativepg.MODULE} v{cloudnativepg.VERSION} " in required
+    assert patched.count(VERSION) == 2
+    required = (HERE / "go.mod").read_text()
+    assert f"{MODULE} v{VERSION} " in required
 
 
 def test_the_program_is_built_after_the_others_and_filled_before_speed_is_recorded(

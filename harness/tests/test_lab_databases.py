@@ -13,7 +13,7 @@ import yaml
 
 from harness.backup.equality.compare import compared
 from harness.facts.databases import Database
-from harness.lab import cloudnativepg
+from harness.lab.cloudnativepg.program import HERE
 from harness.lab.databases import filestore, mariadb, postgres
 from harness.tests import filled_servers
 from harness.tests.filled_servers import HAS_MARIADB, HAS_POSTGRES, Postgres
@@ -125,7 +125,7 @@ def test_attachments_and_the_filestore_name_each_other(source: Postgres) -> None
 
 def fill(source: Postgres, target: Postgres) -> None:
     """Restore a dump as the lab's Job does."""
-    job = yaml.safe_load((cloudnativepg.HERE / "manifests/fill.yaml").read_text())
+    job = yaml.safe_load((HERE / "manifests/fill.yaml").read_text())
     (container,) = job["spec"]["template"]["spec"]["containers"]
     at = {"SOURCE": str(source.folder), "TARGET": str(target.folder), "PGUSER": "postgres"}
     command = [*container["command"], *container["args"]]

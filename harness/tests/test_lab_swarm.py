@@ -7,16 +7,19 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
-from harness.lab import builds, machines, seed_data, swarm
+from harness.lab import builds, machines, seed_data, swarm, traefik
 from harness.lab.shape import LAB, Lab, Node
 from harness.settings import Profile, load_profile
+from harness.tests import loopback
 
 LOG = Path("/dev/null")
 
@@ -28,8 +31,22 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     return Lab.of(load_profile("lab"))
 
 
+def answering(lab: Lab, silent: str | None = None) -> Callable[..., str]:
+    """A manager's shell that asks each host: all answer well, but URLs that end like this."""
+    well = {(it.host, it.path): it.status[0] for it in swarm._asked(lab)}
+
+    def enter(_: Lab, __: Node, argv: Sequence[str], **___: object) -> str:
+        lines = []
+        for host, url in zip(argv[4::2], argv[5::2], strict=True):
+            status = well[host, urlsplit(url).path]
+            is_silent = silent is not None and url.endswith(silent)
+            lines.append(f"{host} {url} {'000' if is_silent else status}")
+        return "\n".join(lines)
+
+    return enter
+
+
 STACK = yaml.safe_load((LAB / "swarm/stack.yaml").read_text())
-FRONT = (swarm.SERVICES / "front.conf").read_text()
 
 
 def test_the_stack_is_what_the_profile_declares(lab: Lab) -> None:
@@ -59,23 +76,49 @@ def test_one_machine_has_the_only_manager_and_what_is_pinned_to_it(lab: Lab) -> 
         for name, it in STACK["services"].items()
         if "node.role == manager" in it["deploy"].get("placement", {}).get("constraints", ())
     }
-    assert pinned == {"traefik", "registry", "postgres", "rabbitmq", "instance-worker"}
+    assert pinned == {
+        *("traefik", "registry", "postgres", "rabbitmq"),
+        *("instance-service", "instance-worker", "database-service"),
+    }
 
 
-def test_every_service_has_its_program_and_every_host_its_service() -> None:
-    assert {it["image"] for it in STACK["services"].values()} == {swarm.IMAGE}
+def test_every_service_has_its_program_and_every_host_its_service(lab: Lab) -> None:
+    images = {name: it["image"] for name, it in STACK["services"].items()}
+    assert images.pop("traefik") == traefik.IMAGE
+    assert {*images.values()} == {swarm.IMAGE}
     # Without ip_vs there is no virtual address, and no routing mesh.
     assert {it["deploy"]["endpoint_mode"] for it in STACK["services"].values()} == {"dnsrr"}
     programs = set(re.findall(r"^([a-z-]+)\)$", (swarm.SERVICES / "run").read_text(), re.MULTILINE))
-    run = {it["command"][1] for it in STACK["services"].values() if it["deploy"]["replicas"]}
-    assert programs == {*run, "odoo"}
-    led = dict(re.findall(r"^ +(\S+) (\S+):\d+;$", FRONT, re.MULTILINE))
-    rules = {
-        re.findall(r"Host\(`(.+)`\)", label)[0]: name
-        for name, it in STACK["services"].items()
-        for label in it["deploy"].get("labels", ())
+    run = {
+        it["command"][1]
+        for it in STACK["services"].values()
+        if it["deploy"]["replicas"] and it["command"][0] == "/opt/source/run"
     }
-    assert led == {**rules, **{host: name for name, (host, _) in swarm.INSTANCES.items()}}
+    assert programs == {*run, "odoo"}
+    assert lab.profile.swarm is not None
+    asked = {
+        (answer.host, name.removeprefix(f"{swarm.STACK}_"))
+        for name, it in lab.profile.swarm.services.items()
+        for answer in it.answers
+    }
+    routed = {
+        (host, name)
+        for name, it in STACK["services"].items()
+        for host in re.findall(r"Host\(`([^`]+)`\)", " ".join(it["deploy"].get("labels", ())))
+    }
+    # The log-ins of user-service have a second host.
+    assert routed - asked == {("auth.lab.example", "user-service")}
+    assert asked < routed
+
+
+def test_traefik_reads_labels_and_a_folder_of_the_manager_and_has_no_api() -> None:
+    front = STACK["services"]["traefik"]
+    assert f"--providers.file.directory={swarm.ROUTES}" in front["command"]
+    mounted = {it["source"]: it["target"] for it in front["volumes"]}
+    assert mounted == {it: it for it in ("/var/run/docker.sock", swarm.ROUTES)}
+    assert not [it for it in front["command"] if it.startswith("--api")]
+    networks = [it for it in front["command"] if it.startswith("--providers.swarm.network")]
+    assert networks == [f"--providers.swarm.network={swarm.NETWORK}"]
 
 
 def test_the_image_is_built_again_when_a_program_of_it_changes(
@@ -119,6 +162,9 @@ def test_docker_takes_no_address_of_machines_pods_or_services(lab: Lab) -> None:
     text = (LAB / "machine/etc/docker/daemon.json").read_text()
     daemon = json.loads(machines.fill(text, machines.words(lab, lab.nodes[0])))
     own = [pool["base"] for pool in daemon["default-address-pools"]]
+    # Traefik sends visits on to the new ingress of every machine.
+    firewall = (LAB / "machine/etc/nftables.conf").read_text()
+    assert re.findall(r"ip saddr (\S+) masquerade", firewall) == own
     own.append(swarm.INIT[swarm.INIT.index("--default-addr-pool") + 1])
     kubernetes = lab.profile.kubernetes
     taken = [lab.shape.address.network, kubernetes.pod_network, kubernetes.service_network]
@@ -187,7 +233,7 @@ def test_it_is_whole_when_all_of_it_serves(
     one.update(changes)
     monkeypatch.setattr(swarm, "init", lambda *_: 7)
     monkeypatch.setattr(swarm, "_listed", lambda _, __, what, ___: listed[what])
-    monkeypatch.setattr(swarm, "_answers", lambda *_: True)
+    monkeypatch.setattr(swarm, "enter", answering(lab))
     assert swarm.trouble(lab, LOG).startswith(words)
     assert bool(swarm.trouble(lab, LOG)) == bool(words)
 
@@ -212,15 +258,18 @@ def test_machines_join_in_the_role_that_the_profile_declares(
 
     lab.access.mkdir(parents=True)
     monkeypatch.setattr(swarm, "docker", docker)
+    made: list[Sequence[str]] = []
+    monkeypatch.setattr(swarm, "enter", lambda _, node, argv, **__: made.append((node, *argv)))
     monkeypatch.setattr(swarm, "_state", lambda *_: "inactive")
     monkeypatch.setattr(swarm, "_listed", lambda *_: [])
-    monkeypatch.setattr(swarm, "whole", lambda *_: None)
+    monkeypatch.setattr(swarm, "whole", lambda *_, **__: None)
     swarm.up(lab, LOG)
     first = swarm.manager(lab)
     began = [it[0] for it in said if it[1:3] == ("swarm", "init")]
     joined = [it[0] for it in said if it[1:3] == ("swarm", "join")]
     assert (began, sorted([*began, *joined])) == ([first.name], names)
     assert {it[-1] for it in said if it[1:3] == ("swarm", "join-token")} == {others}
+    assert made == [(first, "mkdir", "--parents", swarm.ROUTES)]
     # The password of PostgreSQL is in no command, which every user of the machine can list.
     password = (lab.access / swarm.PASSWORD).read_text()
     assert told[[it[1:3] for it in said].index(("secret", "create"))] == password
@@ -232,11 +281,29 @@ def test_a_host_that_does_not_answer_is_named(lab: Lab, monkeypatch: pytest.Monk
     listed = listing(lab)
     monkeypatch.setattr(swarm, "init", lambda *_: 7)
     monkeypatch.setattr(swarm, "_listed", lambda _, __, what, ___: listed[what])
-    asked = []
-    monkeypatch.setattr(swarm, "_answers", lambda _, __, host, ___: asked.append(host))
-    said = swarm.trouble(lab, LOG)
-    assert said == f"{', '.join(asked)} does not answer"
-    assert asked == [f"{it}.lab.example" for it in ("registry", "app", "acme", "globex")]
+    monkeypatch.setattr(swarm, "enter", answering(lab, silent=""))
+    hosts = ("registry", *("api",) * 4, "notification", "app", "acme", "globex")
+    named = ", ".join(f"{it}.lab.example" for it in hosts)
+    assert swarm.trouble(lab, LOG) == f"{named} does not answer"
+    monkeypatch.setattr(swarm, "enter", answering(lab, silent="/billing/health"))
+    assert swarm.trouble(lab, LOG) == "api.lab.example does not answer"
+
+
+def test_each_host_is_asked_at_its_url_and_told_with_its_status() -> None:
+    def answer(asked: loopback.Asked) -> loopback.Answer:
+        right = (asked.host, asked.path) == ("one.example", "/here")
+        return (204 if right else 404), (), b""
+
+    with loopback.answering(answer) as port:
+        words = [
+            f"one.example http://127.0.0.1:{port}/here",
+            f"two.example http://127.0.0.1:{port}/",
+        ]
+        words.append("three.example http://127.0.0.1:1/")
+        argv = ["sh", "-c", swarm.ASK, "ask", *" ".join(words).split()]
+        said = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False).stdout
+    statuses = ("204", "404", "000")
+    assert sorted(said.splitlines()) == sorted(map(" ".join, zip(words, statuses, strict=True)))
 
 
 def test_a_lab_without_an_old_platform_has_no_trouble_with_it() -> None:

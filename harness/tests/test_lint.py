@@ -11,6 +11,7 @@ import pytest
 from harness.pytest_gate.catalogue import read_features
 from harness.pytest_gate.lint import Mistake, features, files
 from harness.pytest_gate.lint.features import unbound
+from harness.settings.files import SCENARIOS
 from harness.tests.stage import CHECKS, REQUIREMENT, fast_enough, write_project
 
 WAIVER = """schema: 1
@@ -75,6 +76,24 @@ def test_a_file_that_nobody_reads_because_of_its_name_is_found(root: Path, name:
     (mistake,) = files.unread(root)
     assert mistake.where == f"scenarios/{name}:1"
     assert "it is never read" in mistake.says
+
+
+def test_a_profile_that_names_no_journeys_and_journeys_that_are_wrong_are_found(
+    root: Path,
+) -> None:
+    for folder in ("clusters", "journeys"):
+        (root / "scenarios" / folder).mkdir(exist_ok=True)
+        text = (SCENARIOS / folder / "contabo.yaml").read_text(encoding="utf-8")
+        (root / "scenarios" / folder / "a.yaml").write_text(text)
+    assert list(files.clusters(root)) == []
+    (root / "scenarios/clusters/a.yaml").write_text("schema: 1\njourneys: nowhere\n")
+    (root / "scenarios/journeys/a.yaml").write_text("leftovers: 1\ninstances: {}\n")
+    found = {it.where: it.says for it in files.clusters(root) if "Field required" not in it.says}
+    assert found.keys() == {
+        f"scenarios/{it}" for it in ("clusters/a.yaml:2", "journeys/a.yaml:1", "journeys/a.yaml:2")
+    }
+    assert "there are: contabo, lab" in found["scenarios/clusters/a.yaml:2"]
+    assert "instances: Extra inputs" in found["scenarios/journeys/a.yaml:2"]
 
 
 def test_two_waivers_of_one_risk_are_found(root: Path) -> None:

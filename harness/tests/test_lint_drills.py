@@ -107,6 +107,7 @@ def test_looks_that_nobody_could_take_are_found(tmp_path: Path) -> None:
     [
         (LOOKS, None, "looks without bystanders_recovered_s prove nothing"),
         (None, TARGET, "bystanders_recovered_s needs looks"),
+        ({**LOOKS, "during": []}, TARGET, "bystanders_recovered_s needs looks during the fault"),
         (
             LOOKS,
             {**TARGET, "at_most": 2},
@@ -121,6 +122,10 @@ def test_looks_at_the_others_without_a_number_that_they_can_miss_are_found(
     ((where, says),) = mistakes(tmp_path, targets=targets, **({"looks": looks} if looks else {}))
     assert where.startswith("stumble.yaml:")
     assert words in says
+
+
+def test_looks_before_and_afterwards_alone_need_no_number_of_the_others(tmp_path: Path) -> None:
+    assert mistakes(tmp_path, looks={**LOOKS, "during": []}) == []
 
 
 def test_a_load_that_is_not_there_or_not_right_is_found(tmp_path: Path) -> None:

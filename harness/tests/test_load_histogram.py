@@ -14,14 +14,23 @@ from hypothesis import strategies as st
 
 from harness.core.errors import ConfigError
 from harness.load.results import Histogram, Written, read
-from harness.load.spec import LoadSpec, Page, Plan, load_spec, users_for, why_none
+from harness.load.spec import LoadSpec, Page, Plan, load_spec, why_none
 from harness.settings import Profile
-from harness.settings.drills import Load, find_load, load_names
+from harness.settings.loads import Load, find_load, load_names
 from harness.tests.stage import PROFILE
 
 KINDS = (None, None, None, "timed out", "status 502", "429 a.example", "429 b.example")
 requests = st.tuples(
     st.floats(0, 7200, allow_nan=False), st.booleans(), st.sampled_from(KINDS), st.integers(0, 5)
+)
+
+SPEC = LoadSpec(
+    addresses=["127.0.0.1"],
+    pages=[Page("shop.example", "/")],
+    authority=None,
+    plan=Plan(20),
+    timeout_s=1,
+    lasts_s=60,
 )
 
 
@@ -98,10 +107,10 @@ def test_a_line_of_before_knows_no_limit() -> None:
 
 def test_the_plan_counts_what_nobody_offered(tmp_path: Path) -> None:
     one = {"second": 101, **bucket_of([(0.1, True, None, 0)] * 10).to_json()}
-    lines = [{"began": 100.5}, one, one, {"ended": 104.0}]
+    lines = [{"began": 100.5}, one, one, {"ended": 104.0, "busy_s": 1.0}]
     path = tmp_path / "seconds.jsonl"
     path.write_text("".join(json.dumps(it) + "\n" for it in lines) + '{"second": 10')
-    results = read(path, Plan(20), ended=999)
+    results = read(path, SPEC, ended=999)
     assert results is not None
     assert (results.began, results.ended) == (100.5, 104.0)
     assert results.cut(0, 999).planned == 70
@@ -112,7 +121,7 @@ def test_the_plan_counts_what_nobody_offered(tmp_path: Path) -> None:
 def test_before_it_began_there_are_no_results(tmp_path: Path) -> None:
     path = tmp_path / "seconds.jsonl"
     path.write_text("")
-    assert read(path, Plan(20), ended=999) is None
+    assert read(path, SPEC, ended=999) is None
 
 
 INGRESS = {
@@ -137,7 +146,6 @@ def test_a_load_goes_to_the_ingress_that_is_declared_and_nowhere_else() -> None:
     assert order is not None
     assert (order.scheme, order.port, order.authority) == ("https", 443, "/nowhere/sites.crt")
     assert order.pages == [Page("shop.example", path) for path in load().paths]
-    assert order.users >= order.plan.per_s * order.timeout_s
     assert "https://shop.example/healthz at 127.0.0.1, 127.0.0.2" in str(order)
     assert str(LoadSpec.from_line(order.line())) == str(order)
     other = load_spec(load(), profile(paths=["/shop"]), 60)
@@ -167,12 +175,8 @@ def test_an_ingress_without_a_site_is_a_mistake_that_is_told_beforehand() -> Non
         load_spec(load(), profile(sites=[]), 60)
 
 
-def test_no_user_is_busy_when_its_next_request_is_due() -> None:
-    assert users_for(20, 5) / 20 > 5
-
-
 def test_a_load_is_found_by_its_name(tmp_path: Path) -> None:
-    assert load_names() == ("busy-hour", "ingress")
+    assert load_names() == ("busy-hour", "ingress", "services")
     with pytest.raises(ConfigError, match="there is no load ingres"):
         find_load("ingres")
     text = "{schema: 1, name: other, title: t, requests_per_s: 1, timeout_s: 1, paths: [/]}"

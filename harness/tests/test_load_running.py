@@ -21,8 +21,8 @@ from harness.core.waiting import until
 from harness.drill.traffic import Marked
 from harness.ledger.result import FAULT
 from harness.load.results import Results
-from harness.load.running import Running, offering
-from harness.load.spec import LoadSpec, Page
+from harness.load.running import Running, offer, offering
+from harness.load.spec import Journey, LoadSpec, Page, Plan, Stage
 from harness.settings import ROOT
 from harness.tests.visited import HERE, NOBODY, SITE, Site, site
 
@@ -52,6 +52,26 @@ def stalled(shop: Site, order: LoadSpec, folder: Path) -> Results:
     return results
 
 
+def test_several_processes_share_the_requests_of_one_plan(tmp_path: Path) -> None:
+    """Each is sent once, at its own time; the harness ends all of them."""
+    with site(tmp_path, tls=False) as shop:
+        order = replace(
+            shop.order(),
+            scheme="http",
+            authority=None,
+            pages=[],
+            journeys=[Journey(1, [Page(SITE, "/{number}")])],
+            plan=Plan(0.0, (Stage("ramp", 10, 60, 4),), 3),
+            processes=2,
+        )
+        found = offer(order)
+    assert found.whole.planned == pytest.approx(140, abs=1)
+    assert found.whole.answered == found.whole.planned
+    assert sorted(int(path[1:]) for _, _, path, _ in shop.asked) == list(range(len(shop.asked)))
+    assert found.troubles == ()
+    assert found.busy_percent is not None
+
+
 def late(results: Results) -> int:
     """How many answers came late."""
     took: Any = results.cut(results.began, results.ended + 1).seen.took
@@ -73,16 +93,6 @@ def test_everybody_who_comes_while_nobody_is_served_is_late(shop: Site, tmp_path
     assert p99 is not None
     assert p99 > 1500
     assert shop.hosts == {f"{SITE}:{shop.port}"}
-
-
-def test_users_who_are_all_busy_leave_nothing_out_and_do_not_offer_it_in_time(
-    shop: Site, tmp_path: Path
-) -> None:
-    """Two users would ask but twice in those two seconds: they make up for it, from the plan."""
-    results = stalled(shop, shop.order(per_s=50, users=2), tmp_path / "load")
-    assert late(results) >= 80
-    whole = results.cut(results.began, results.ended + 1)
-    assert whole.seen.on_time < 0.9 * whole.planned
 
 
 def test_a_generator_that_is_held_up_has_not_offered_what_was_planned(

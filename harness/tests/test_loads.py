@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -15,15 +16,19 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from harness.checks import CHECKS
-from harness.core.errors import NotProven
+from harness.core.errors import NotProven, Refused
 from harness.core.model import Outcome, Verdict
-from harness.load.spec import LoadSpec, Plan, Stage, plan_of
-from harness.probes import loads
-from harness.settings.drills import Load, find_load
+from harness.drill import service as drill
+from harness.load.running import offer, offering
+from harness.load.spec import LoadSpec, Plan, Stage, plan_of, staged_spec
+from harness.settings import Profile
+from harness.settings.loads import Load, find_load
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER
-from harness.tests.probe_rig import PROFILE, observe, reach
-from harness.tests.visited import site
+from harness.tests.probe_rig import PROFILE
+from harness.tests.stage import session
+from harness.tests.test_load_comparison import service
+from harness.tests.visited import HERE, SITE, site
 
 OFFERED = "every load was offered as planned"
 ANSWERED = "requests are answered under load"
@@ -91,7 +96,6 @@ def test_a_plan_reaches_the_generator_unchanged() -> None:
         plan=plan,
         timeout_s=1,
         lasts_s=1,
-        users=1,
     )
     assert LoadSpec.from_line(spec.line()).plan == plan
 
@@ -167,41 +171,171 @@ def test_a_load_that_was_not_offered_is_not_proven(check: str) -> None:
     assert CHECKS[check](bare).outcome is Outcome.NOT_PROVEN
 
 
-# --- the probe, with a real generator before a real site ---
+# --- a run of the gate, with a real generator before a real site ---
 
 
+def offered(tmp_path: Path, like: Profile, *, allowed: bool = False) -> Any:
+    """What a run observed of its loads, as it looks after the journal."""
+    there = service(like, allowed=allowed)
+    run_state = session(tmp_path / "run", cast(Any, there), lambda run: run.offer_loads())
+    (seen,) = run_state.observations("loads").values()
+    assert seen.error is None, seen.error
+    return seen.value
+
+
+def of(**changes: Any) -> Load:
+    return Load.model_validate({**find_load("busy-hour").model_dump(by_alias=True), **changes})
+
+
+@pytest.mark.slow
 def test_each_stage_of_a_load_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = Plan(0.0, (Stage("ramp", 5, 20, 2), Stage("steady", 20, 20, 2)))
-    load = Load.model_validate(
-        {
-            **find_load("busy-hour").model_dump(by_alias=True),
-            "stages": [{"requests_per_s": 20, "for_s": 5}],
-        }
-    )
+    plan = Plan(0.0, (Stage("ramp", 5, 20, 2), Stage("steady", 20, 20, 2)), 1)
     with site(tmp_path) as shop:
         order = replace(shop.order(), plan=plan, lasts_s=60)
-        monkeypatch.setattr(loads, "find_load", lambda _: load)
-        monkeypatch.setattr(loads, "load_spec", lambda *_, **__: order)
-        declared = PROFILE.model_copy(update={"loads": ("busy-hour",)})
-        found = observe("loads", reach(like=declared), "contabo")["busy-hour"]["value"]
+        monkeypatch.setattr(drill, "staged_spec", lambda *_: order)
+        found = offered(tmp_path, PROFILE)["busy-hour"]["value"]
     assert {name: it["planned"] for name, it in found["stages"].items()} == {
         "ramp": pytest.approx(25, abs=20),
         "steady": pytest.approx(40, abs=20),
     }
-    assert sum(it["planned"] for it in found["stages"].values()) == 65
-    assert all(it["answered"] == it["planned"] for it in found["stages"].values())
+    assert sum(it["planned"] for it in found["stages"].values()) == pytest.approx(65, abs=1)
+    assert found["whole"]["answered"] == found["whole"]["planned"] == len(shop.asked)
+    assert sum(it["planned"] for it in found["course"]["moments"]) == found["whole"]["planned"]
     assert found["troubles"] == []
     assert 0 < found["busy_percent"] < 100
     json.dumps(found)
 
 
-def test_a_profile_without_a_load_and_a_load_without_an_end_prove_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_profile_without_a_load_and_a_load_without_an_end_prove_nothing(tmp_path: Path) -> None:
     bare = PROFILE.model_copy(update={"loads": ()})
+    there = service(bare, allowed=False)
     with pytest.raises(NotProven, match="declares no load"):
-        observe("loads", reach(like=bare), "contabo")
+        there.offer_loads(cast(Any, None))
     endless = PROFILE.model_copy(update={"loads": ("ingress",)})
-    monkeypatch.setattr(loads, "load_spec", lambda *_, **__: object())
-    found = observe("loads", reach(like=endless), "contabo")
+    found = offered(tmp_path, endless)
     assert "the load ingress has no end" in found["ingress"]["error"]
+
+
+# --- journeys ---
+
+ORDER: dict[str, Any] = {
+    "method": "POST",
+    "path": "/order",
+    "body": {"of": "{run}-{number}"},
+    "status": 201,
+}
+WAY = {
+    "steps": [
+        {"path": "/"},
+        {"path": "/cart/{run}-{number}", "think_s": [0.1, 0.3], "host": "api.example"},
+        ORDER,
+    ]
+}
+
+
+def journeys(**changes: Any) -> Load:
+    return of(paths=[], journeys=[WAY], **changes)
+
+
+def sites(*hosts: str) -> Profile:
+    assert PROFILE.ingress is not None
+    told = {**PROFILE.ingress.model_dump(), "sites": hosts}
+    return PROFILE.model_copy(update={"ingress": PROFILE.ingress.model_validate(told)})
+
+
+@pytest.mark.slow
+def test_a_visitor_takes_the_steps_of_a_journey_on_one_site(tmp_path: Path) -> None:
+    with site(tmp_path, tls=False) as shop:
+        spec = staged_spec(journeys(), sites(SITE, "other.example"))
+        plan = Plan(0.0, (Stage("steady", 10, 10, 3),), 7)
+        spec = replace(spec, addresses=[HERE], port=shop.port, plan=plan, timeout_s=2)
+        found = offer(spec)
+    assert found.whole.planned == pytest.approx(90, abs=6)
+    assert found.whole.on_time == found.whole.planned
+    # The site answers with 200, and the order has to be 201.
+    assert found.whole.errors == {"status 200": found.whole.planned - found.whole.answered}
+    assert found.whole.errors["status 200"] == pytest.approx(30, abs=2)
+    by_host = Counter(host.partition(":")[0] for _, host, _, _ in shop.asked)
+    assert set(by_host) == {SITE, "other.example", "api.example"}
+    carts = [path for _, _, path, _ in shop.asked if path.startswith("/cart/")]
+    orders = [body for method, _, _, body in shop.asked if method == "POST"]
+    assert sorted(carts) == sorted(f"/cart/{json.loads(it)['of']}" for it in orders)
+    assert len(set(carts)) == len(carts)
+
+
+@pytest.mark.slow
+def test_a_visitor_whose_request_failed_does_not_go_on_and_the_rest_counts(
+    tmp_path: Path,
+) -> None:
+    with site(tmp_path, tls=False) as shop:
+        shop.broken = "/cart/"
+        spec = staged_spec(journeys(), sites(SITE))
+        plan = Plan(0.0, (Stage("steady", 10, 10, 3),), 7)
+        order = replace(spec, addresses=[HERE], port=shop.port, plan=plan, timeout_s=2)
+        found = offer(order)
+    failed = found.whole.errors
+    assert failed["status 500"] == failed["after a failed request"] == found.whole.answered
+    # No two visitors ask for the same, in no two runs.
+    (run,) = {path.split("/")[2].partition("-")[0] for _, _, path, _ in shop.asked if path != "/"}
+    assert len(run) == 8
+    assert found.whole.on_time == found.whole.planned
+    assert not any(method == "POST" for method, *_ in shop.asked)
+
+
+@given(st.integers(0, 10_000), st.integers(0, 99))
+def test_the_same_seed_draws_the_same_journeys_and_pauses(visitor: int, seed: int) -> None:
+    light, heavy = {**WAY, "weight": 1}, {"steps": [{"path": "/"}], "weight": 9}
+    spec = staged_spec(of(paths=[], journeys=[light, heavy], seed=seed), sites(SITE))
+    again = LoadSpec.from_line(spec.line())
+    assert (again.journeys, again.plan) == (spec.journeys, spec.plan)
+    way, dues = spec.way_of(visitor), spec.dues(visitor)
+    assert (again.way_of(visitor), again.dues(visitor)) == (way, dues)
+    assert len(way) == len(dues)
+    for page, (before, after) in zip(way[1:], pairwise(dues), strict=True):
+        if after < float("inf"):
+            assert page.think_s[0] <= round(after - before, 6) <= page.think_s[1]
+
+
+def test_journeys_are_taken_as_often_as_they_weigh() -> None:
+    light, heavy = {**WAY, "weight": 1}, {"steps": [{"path": "/"}], "weight": 9}
+    spec = staged_spec(of(paths=[], journeys=[light, heavy]), sites(SITE))
+    few = sum(len(spec.way_of(it)) == 3 for it in range(1000))
+    assert 70 <= few <= 130
+
+
+def test_a_load_that_writes_needs_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drill, "find_load", lambda _: journeys())
+    with pytest.raises(NotProven, match="a declared load changes something: it needs"):
+        offered(tmp_path, PROFILE)
+    with pytest.raises(Refused, match="does not allow disruption"):
+        offered(tmp_path / "allowed", PROFILE, allowed=True)
+    reads = {"steps": [{**ORDER, "writes": False}]}
+    assert not of(paths=[], journeys=[reads]).changes_something
+
+
+@pytest.mark.slow
+def test_a_visitor_whom_the_ingress_limited_is_limited_on_its_whole_way(tmp_path: Path) -> None:
+    with site(tmp_path, tls=False) as shop:
+        spec = staged_spec(journeys(), sites(SITE))
+        plan = Plan(0.0, (Stage("steady", 10, 10, 3),), 7)
+        order = replace(spec, addresses=[HERE], port=shop.port, plan=plan, timeout_s=2)
+        with offering(order, tmp_path / "load") as load:
+            shop.status = 429
+            load.finish()
+            results = load.results()
+    assert results is not None
+    seen = results.cut(results.began, results.ended).seen
+    assert set(seen.errors) <= {"status 200"}
+    assert set(seen.limited) <= {SITE, "api.example"}
+    assert seen.limited.total() >= 30  # how many came before the limit is a matter of the computer
+
+
+def test_a_load_has_paths_or_journeys_and_no_more_than_its_processes_can_send() -> None:
+    with pytest.raises(ValidationError, match="one of both"):
+        of(paths=[])
+    with pytest.raises(ValidationError, match="one of both"):
+        of(journeys=[WAY])
+    with pytest.raises(ValidationError, match="a process sends at most 200 requests a second"):
+        journeys(requests_per_s=100)
+    spec = staged_spec(journeys(), sites(SITE))
+    assert spec.lasts_s > spec.plan.lasts_s + spec.thinks_s

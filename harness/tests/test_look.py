@@ -128,7 +128,7 @@ def test_every_probe_that_writes_or_measures_speed_does_not_begin_with_the_gate(
     # What is measured, what reads every row, and what opens a port to the world must have the
     # cluster to itself.
     alone = {name for name, it in PROBES.items() if it.timing is Timing.ALONE}
-    assert alone == {"etcd-writes", "disk-bench", "claims", "load-balancer", "databases", "loads"}
+    assert alone == {"etcd-writes", "disk-bench", "claims", "load-balancer", "databases"}
 
 
 def records(folder: Path) -> list[Any]:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from harness.backup import tree_script as tree
 from harness.backup.manifest import Making, Tree, TreeManifest, shown, unpacked
-from harness.backup.manifest_script import PREFIX
+from harness.backup.manifest_script import BATCH, PREFIX
 from harness.core.errors import NotProven, TimedOut, TransportError, Unreachable
 from harness.tests.local_shell import really
 from harness.transport import Completed
@@ -212,10 +212,10 @@ def test_a_manifest_is_made_in_slices_fetched_whole_and_dropped(
             file.write(b"half a line")
         monkeypatch.setattr("harness.backup.manifest.SLICE_S", 60.0)
 
-    for number in range(80):
-        (planted / f"more-{number:02}").write_bytes(b"x")
+    for number in range(BATCH):
+        (planted / f"more-{number:03}").write_bytes(b"x")
     sums = one.make(meanwhile)
-    assert (len(slices), slices[0]["entries"]) == (1, 64)
+    assert (len(slices), slices[0]["entries"]) == (1, BATCH)
     read = TreeManifest(one.lines(), "the manifest")
     assert {shown(entry): entry for entry in read} == entries(planted)
     assert read.sums == sums

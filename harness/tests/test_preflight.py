@@ -40,7 +40,7 @@ def profile(**changes: Any) -> Profile:
 
 def cluster(*, uid: str = UID, left: Any = None, **changes: Any) -> Reach:
     """A cluster whose machines keep this undo, and answer to `heal`."""
-    left = left or {"armed": [], "strays": []}
+    left = left or {"armed": [], "leftovers": []}
     ready = {"conditions": [{"type": "Ready", "status": "True"}]}
     objects = {
         "/api/v1/namespaces/kube-system": {"metadata": {"uid": uid}},
@@ -227,7 +227,7 @@ def test_a_fault_that_leaves_its_machine_asks_for_no_pods(
 
 
 def test_nothing_is_broken_while_an_earlier_fault_is_there() -> None:
-    left = {"armed": [{"id": "f00d", "fault": "cut-off", "target": "one"}], "strays": []}
+    left = {"armed": [{"id": "f00d", "fault": "cut-off", "target": "one"}], "leftovers": []}
     with (
         pytest.raises(Refused, match="an earlier fault is still there: one: cut-off of one"),
         permitted(cluster(left=left), "r", allowed=True),
@@ -236,7 +236,7 @@ def test_nothing_is_broken_while_an_earlier_fault_is_there() -> None:
 
 
 def test_nothing_is_broken_while_something_carries_our_name() -> None:
-    left = {"armed": [], "strays": [["nft", "delete table inet cutover-f00d"]]}
+    left = {"armed": [], "leftovers": [["nft", "delete table inet cutover-f00d"]]}
     with (
         pytest.raises(Refused, match="leftovers named cutover-"),
         permitted(cluster(left=left), "r", allowed=True),
@@ -256,7 +256,7 @@ def test_nothing_is_broken_while_a_machine_cannot_be_asked() -> None:
 def test_heal_takes_back_what_is_armed_and_what_carries_our_name() -> None:
     left = {
         "armed": [{"id": "f00d", "fault": "cut-off", "target": "one"}],
-        "strays": [["nft", "delete table inet cutover-beef"]],
+        "leftovers": [["nft", "delete table inet cutover-beef"]],
     }
     mended = list(recover_leftovers(cluster(left=left)))
     assert [(it.what, it.trouble) for it in mended] == [
@@ -266,7 +266,7 @@ def test_heal_takes_back_what_is_armed_and_what_carries_our_name() -> None:
 
 
 def test_heal_tells_what_it_could_not_take_back() -> None:
-    left = {"armed": [{"id": "stuck", "fault": "cut-off", "target": "one"}], "strays": []}
+    left = {"armed": [{"id": "stuck", "fault": "cut-off", "target": "one"}], "leftovers": []}
     (mended,) = recover_leftovers(cluster(left=left))
     assert mended.trouble == "one: the undo of stuck failed: busy"
 
@@ -334,13 +334,13 @@ def test_heal_does_not_believe_an_undo_whose_effect_nobody_sees(
 def test_what_a_slow_api_was_left_with_is_found_and_nobody_elses_objects_are() -> None:
     names = ("cutover-beef", "cutover-f00d", "system-nodes", "cutover-at-night")
     listed = {"items": [{"metadata": {"name": name}} for name in names]}
-    armed = {"armed": [{"id": "f00d", "fault": "slow-api", "target": "x"}], "strays": []}
+    armed = {"armed": [{"id": "f00d", "fault": "slow-api", "target": "x"}], "leftovers": []}
     left = cluster(left=armed)
     assert isinstance(left.kube, FakeKube)
     left.kube.objects.update(dict.fromkeys(slow_api.KEPT, listed))
     found, _ = leftovers(left)
     (api,) = (it for it in found if it.place == "api")
-    assert api.strays == tuple(("DELETE", f"{path}/cutover-beef") for path in slow_api.KEPT)
+    assert api.leftovers == tuple(("DELETE", f"{path}/cutover-beef") for path in slow_api.KEPT)
     assert [it.trouble for it in recover_leftovers(left) if it.place == "api"] == [None, None]
     deleted = [what for verb, what in left.kube.calls if verb == "DELETE"]
     assert deleted == [f"{path}/cutover-beef" for path in slow_api.KEPT]
@@ -352,12 +352,12 @@ def test_a_machine_that_stayed_cordoned_by_us_is_found_and_an_operators_is_not()
         {"metadata": {"name": "two", "annotations": {}}, "spec": {"unschedulable": True}},
     ]
     objects = {"/api/v1/nodes": {"items": nodes}, **{it: {"items": []} for it in slow_api.KEPT}}
-    empty = json.dumps({"armed": [], "strays": []})
+    empty = json.dumps({"armed": [], "leftovers": []})
     python = Completed(status=0, stdout=empty, stderr="")
     cordoned = whole_cluster(objects, answers={("*", "python3"): python})
     (left,), lost = leftovers(cordoned)
     assert (left.place, lost) == ("two", [])
-    assert [command[-2:] for command in left.strays] == [
+    assert [command[-2:] for command in left.leftovers] == [
         ("uncordon", "one"),
         ("one", "cutover.fault-"),
     ]
@@ -371,6 +371,6 @@ def test_an_api_that_is_silent_is_told_as_a_place_that_could_not_be_asked() -> N
 
 
 def test_an_undo_that_was_torn_by_a_crash_is_named_all_the_same() -> None:
-    left = cluster(left={"armed": [{"id": "f00d", "commands": []}], "strays": []})
+    left = cluster(left={"armed": [{"id": "f00d", "commands": []}], "leftovers": []})
     found, lost = leftovers(left)
     assert (found[0].armed, lost) == ({"f00d": "a fault of unknown"}, [])

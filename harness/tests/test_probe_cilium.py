@@ -100,6 +100,10 @@ def test_cilium_agents_tell_their_parts_their_failing_controllers_and_whom_they_
         "health": "Ok",
         "reachable": {"nodes": 3, "of": 3},
     }
+
+
+def test_a_cilium_agent_that_is_not_ready_or_answers_otherwise_tells_no_parts() -> None:
+    fine = Completed(status=0, stdout="{}", stderr="")
     assert _cilium([_agent("False")], fine) == {"pod": "cilium-x", "ready": False}
     assert _cilium([], fine) == {"pod": None, "ready": False}
     ended = {**_agent("False"), "status": {"phase": "Failed", "reason": "Terminated"}}

@@ -201,7 +201,7 @@ def _api_objects(services: list[Any], spaces: list[Any]) -> Any:
     return observe("api-objects", reach(kube=FakeKube(paths)), "lab")
 
 
-def test_unavailable_api_services_and_namespaces_that_are_going_are_told() -> None:
+def test_unavailable_api_services_are_told() -> None:
     # As RKE2 lists its metrics server while that has no endpoint.
     metrics = {
         "metadata": {"name": "v1beta1.metrics.k8s.io"},
@@ -217,6 +217,18 @@ def test_unavailable_api_services_and_namespaces_that_are_going_are_told() -> No
             ]
         },
     }
+    local = {"metadata": {"name": "v1."}, "status": {"conditions": None}}
+    broken = {"metadata": {"name": "odd"}, "status": {"conditions": ["?"]}}
+    seen = _api_objects([metrics, local, broken], [])["services"]
+    assert seen["v1beta1.metrics.k8s.io"] == {
+        "available": "False",
+        "message": "endpoints for service/rke2-metrics-server have no addresses",
+    }
+    assert seen["v1."] == {"available": "absent", "message": ""}
+    assert "error" in seen["odd"]
+
+
+def test_namespaces_that_are_going_are_told() -> None:
     going = {
         "metadata": {
             "name": "stuck",
@@ -235,17 +247,8 @@ def test_unavailable_api_services_and_namespaces_that_are_going_are_told() -> No
             ],
         },
     }
-    local = {"metadata": {"name": "v1."}, "status": {"conditions": None}}
-    broken = {"metadata": {"name": "odd"}, "status": {"conditions": ["?"]}}
     stays = {"metadata": {"name": "default", "labels": None}, "status": None}
-    seen = _api_objects([metrics, local, broken], [going, stays])
-    assert seen["services"]["v1beta1.metrics.k8s.io"] == {
-        "available": "False",
-        "message": "endpoints for service/rke2-metrics-server have no addresses",
-    }
-    assert seen["services"]["v1."] == {"available": "absent", "message": ""}
-    assert "error" in seen["services"]["odd"]
-    assert seen["terminating"] == {
+    assert _api_objects([], [going, stays])["terminating"] == {
         "stuck": {
             "since": 1795521600.0,
             "ours": True,

@@ -17,12 +17,18 @@ from harness.transport.fake import FakeKube, FakeShell, ShellAnswer
 
 
 class Cluster(FakeKube):
-    """Makes pods ready at once, unless they are ``sick``, and lets their script say ``said``."""
+    """Makes pods ready at once, unless they are ``sick``, and lets their script say ``said``.
 
-    def __init__(self, said: dict[str, Any], sick: Sequence[str] = ()) -> None:
+    A ``slow`` cluster has not made a namespace's service account when it is looked for.
+    """
+
+    def __init__(
+        self, said: dict[str, Any], sick: Sequence[str] = (), *, slow: bool = False
+    ) -> None:
         super().__init__()
         self.said = said
         self.sick = sick
+        self.accounts: list[dict[str, Any]] = [] if slow else [{}]
         self.spaces: list[dict[str, Any]] = []
         self.manifests: list[dict[str, Any]] = []
 
@@ -31,7 +37,7 @@ class Cluster(FakeKube):
         kind = path.partition("?")[0].rpartition("/")[2]
         made = {
             "namespaces": self.spaces,
-            "serviceaccounts": [{}],
+            "serviceaccounts": self.accounts,
             "pods": [self._pod(m) for m in self.manifests if m["kind"] == "Pod"],
             "services": [
                 {"metadata": m["metadata"], "spec": {"clusterIP": "10.43.0.9"}}
@@ -197,11 +203,13 @@ def _log(samples: int) -> str:
     )
 
 
+@pytest.mark.parametrize("slow", [False, True])
 def test_a_burst_of_writes_shows_what_it_added_to_each_members_log(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, slow: bool
 ) -> None:
+    """Also on a cluster whose etcd is so slow that a pod could not start."""
     monkeypatch.setattr(etcd, "_WRITES", 20)
-    cluster = Cluster({})
+    cluster = Cluster({}, slow=slow)
 
     def script(argv: Sequence[str], stdin: str) -> Completed:
         assert json.loads(argv[-1])["only"] == ["etcd metrics"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from harness.checks import swarm as swarm_checks
 from harness.checks import swarm_answers
-from harness.probes.scripts import swarm_script
+from harness.probes.scripts import docker_script, swarm_script
 from harness.tests.clean_case import case, clean
 from harness.tests.docker_engine import Engine, Handler, Site, serving
 from harness.tests.probe_rig import MACHINES
@@ -302,7 +302,7 @@ def test_a_time_is_read_to_the_second_however_fine_it_is(moment: int, fraction: 
 @pytest.fixture
 def socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     path = str(tmp_path / "docker.sock")
-    monkeypatch.setattr(swarm_script, "SOCKET", path)
+    monkeypatch.setattr(docker_script, "SOCKET", path)
     return path
 
 
@@ -346,7 +346,7 @@ def test_a_docker_that_is_not_there_is_silent_and_one_that_is_not_ours_is_an_err
     def denied(_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(swarm_script.Docker, "connect", denied)
+    monkeypatch.setattr(docker_script.Docker, "connect", denied)
     assert swarm_script.look([]) == {"error": f"{socket}: Permission denied"}
 
 

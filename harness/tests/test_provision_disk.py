@@ -133,7 +133,7 @@ def test_the_free_space_after_the_last_partition_becomes_the_new_one() -> None:
         ({"mbr_types": (0xEE, 0x83)}, "its MBR is no protective one"),
         ({"mbr_types": None}, "its MBR is no protective one"),
         ({"kernel": {}}, "the kernel knows no partition, the table says 1: 2048–25167871"),
-        ({"free_holds": ("xfs",)}, "the free space holds xfs: whose is it?"),
+        ({"free_holds": ("xfs",)}, "nothing in the free space, seen xfs"),
         ({"partitions": ()}, "/dev/sda1 was recorded and is gone"),
     ],
 )

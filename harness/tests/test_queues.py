@@ -21,7 +21,7 @@ from harness.checks import CHECKS
 from harness.core.errors import Denied, Garbled, TransportError, Unreachable
 from harness.core.model import Outcome, Verdict
 from harness.core.waiting import until
-from harness.probes.queues import OTHER, answer_of, keys, messages
+from harness.probes.queues import OTHER, Queue, answer_of, keys, queues, to_move
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER
 
@@ -103,9 +103,31 @@ def test_what_could_not_be_counted_is_not_proven(check: str, kind: str) -> None:
 # --- RabbitMQ's management API, as recorded ---
 
 LISTED = [
-    {"messages": 2, "name": "operations", "vhost": "/"},
-    {"messages": 0, "name": "mail", "vhost": "odoo"},
+    {
+        "consumers": 1,
+        "messages_ready": 2,
+        "messages_unacknowledged": 3,
+        "name": "operations",
+        "vhost": "/",
+    },
+    {
+        "consumers": 0,
+        "messages_ready": 0,
+        "messages_unacknowledged": 0,
+        "name": "mail",
+        "vhost": "odoo",
+    },
 ]
+# Of a worker of Celery: kombu makes its mailbox exclusive from 5.6 on, and auto-delete before.
+MAILBOX = {
+    "auto_delete": True,
+    "consumers": 1,
+    "exclusive": False,
+    "messages_ready": 0,
+    "messages_unacknowledged": 0,
+    "name": "celery@5f2a9c1e7d30.celery.pidbox",
+    "vhost": "/",
+}
 
 
 def answered(status: str, body: bytes) -> tuple[socket.socket, list[bytes]]:
@@ -123,11 +145,33 @@ def answered(status: str, body: bytes) -> tuple[socket.socket, list[bytes]]:
     return ours, asked
 
 
-def test_each_queue_is_listed_with_its_messages() -> None:
+def test_each_queue_is_listed_with_its_messages_and_workers() -> None:
     connection, asked = answered("200 OK", json.dumps(LISTED).encode())
     with connection:
-        assert messages(connection, "guest", "secret") == {"/operations": 2, "odoo/mail": 0}
+        found = queues(connection, "guest", "secret")
+    assert found == {"/operations": Queue(2, 3, 1), "odoo/mail": Queue(0, 0, 0)}
+    assert [it.messages for it in found.values()] == [5, 0]
+    assert not any(it.is_of_client for it in found.values())
     assert b"Authorization: Basic Z3Vlc3Q6c2VjcmV0" in asked[0]
+
+
+@pytest.mark.parametrize("key", ["auto_delete", "exclusive"])
+def test_an_empty_queue_under_its_clients_own_name_need_not_move(key: str) -> None:
+    flags = {"auto_delete": False, "exclusive": False, key: True}
+    waits = {**MAILBOX, **flags, "name": "celeryev.9c1e", "messages_ready": 4}
+    listed = [*LISTED, {**MAILBOX, **flags}, waits]
+    connection, _ = answered("200 OK", json.dumps(listed).encode())
+    with connection:
+        found = queues(connection, "guest", "secret")
+    assert to_move(found) == {"/operations": 5, "odoo/mail": 0, "/celeryev.9c1e": 4}
+
+
+def test_a_queue_for_answers_that_has_no_counts_yet_hides_no_other() -> None:
+    # Of `celery inspect ping`, a second old.
+    young = {"auto_delete": True, "exclusive": False, "vhost": "/", "name": "9c1e.reply.celery"}
+    connection, _ = answered("200 OK", json.dumps([*LISTED, young]).encode())
+    with connection:
+        assert to_move(queues(connection, "guest", "secret")) == {"/operations": 5, "odoo/mail": 0}
 
 
 @pytest.mark.parametrize(
@@ -136,6 +180,7 @@ def test_each_queue_is_listed_with_its_messages() -> None:
         ("401 Unauthorized", b'{"error":"not_authorized"}', Denied),
         ("503 Service Unavailable", b"", Garbled),
         ("200 OK", b"{", Garbled),
+        # RabbitMQ lists a queue that is younger than 5 s without counts.
         ("200 OK", b'[{"name": "operations", "vhost": "/"}]', Garbled),
         ("nonsense", b"", Unreachable),
     ],
@@ -145,7 +190,7 @@ def test_an_answer_that_lists_no_queues_is_an_error(
 ) -> None:
     connection, _ = answered(status, body)
     with connection, pytest.raises(error):
-        messages(connection, "guest", "secret")
+        queues(connection, "guest", "secret")
 
 
 # --- Redis' protocol ---
@@ -221,6 +266,18 @@ def test_the_keys_of_a_real_redis_are_counted_by_prefix(redis: Path) -> None:
     with connected(redis) as connection:
         found = keys(connection, "secret", ["session:", "none:"])
     assert found == {"session:": 2000, "none:": 0, OTHER: 500}
+
+
+@pytest.mark.slow
+def test_a_real_redis_is_asked_as_a_user_of_its_access_list(redis: Path) -> None:
+    rights = b"~* &* -@all +info +select +scan"
+    with connected(redis) as connection, connection.makefile("rb") as reader:
+        connection.sendall(b"AUTH secret\r\nACL SETUSER counter on >theirs " + rights + b"\r\n")
+        assert [answer_of(reader) for _ in range(2)] == [b"OK"] * 2
+    with connected(redis) as connection:
+        assert keys(connection, "theirs", ["none:"], user="counter")["none:"] == 0
+    with connected(redis) as connection, pytest.raises(Denied, match="WRONGPASS"):
+        keys(connection, "theirs", ["none:"])
 
 
 @pytest.mark.slow

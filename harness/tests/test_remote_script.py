@@ -125,7 +125,7 @@ def test_a_pod_is_asked_as_a_machine_is() -> None:
         (RemoteScript(footprint_script), ()),
         (claim_workload._SCRIPT, ("size", "5", "[]")),
         (backups._SNAPSHOT_SCRIPT, ("program", "true")),
-        (manifest.SCRIPT, ("drop", '{"folder": "/no/such"}')),
+        (manifest.FETCH, ("drop", '{"folder": "/no/such"}')),
         (bench.GUARD, ("look", '{"path": "/no/such"}')),
         (apply._SCRIPT, ('{"device": "/no/such"}',)),
     ],

@@ -14,9 +14,14 @@ import pytest
 from harness.core.model import Case, Outcome, Verdict
 from harness.record.records import Kind
 from harness.report import draw
-from harness.settings import load_gates
+from harness.report.runbook import night
+from harness.report.runbook import page as runbook_page
+from harness.settings import load_gates, load_profile
+from harness.settings.drills import drill_names, load_drill
 from harness.settings.files import cache_dir
-from harness.tests.browser import Page, opened
+from harness.settings.runbook import load_runbook
+from harness.tests.browser import number, show
+from harness.tests.drilled import carried_out, drill_scenario
 from harness.tests.stage import (
     CHECKS,
     manifest,
@@ -27,6 +32,7 @@ from harness.tests.stage import (
     scenario,
     waiver,
 )
+from harness.transport.browser import Page, opened
 
 pytestmark = [
     pytest.mark.slow,
@@ -62,19 +68,19 @@ _SCENARIOS_DRAWN = """[...document.querySelectorAll('div.scenario')].filter(
 
 
 def test_what_is_far_below_is_not_drawn_before_somebody_looks(shown: Page, large: Path) -> None:
-    shown.open(large, width=1200)
-    assert shown.run(_SCENARIOS_DRAWN) < 5
+    show(shown, large, width=1200)
+    assert number(shown, _SCENARIOS_DRAWN) < 5
     assert not shown.run(_IS_DRAWN)
     shown.run("document.querySelector('#W1-R20').scrollIntoView()")
     frame = "new Promise(seen => requestAnimationFrame(() => requestAnimationFrame(seen)))"
     shown.run(frame)
     assert shown.run(_IS_DRAWN)
-    assert shown.run(_SCENARIOS_DRAWN) < 20
+    assert number(shown, _SCENARIOS_DRAWN) < 20
 
 
 def test_on_paper_everything_is_drawn(shown: Page, large: Path) -> None:
-    shown.open(large, width=800, paper=True)
-    assert shown.run(_SCENARIOS_DRAWN) == 40
+    show(shown, large, width=800, paper=True)
+    assert number(shown, _SCENARIOS_DRAWN) == 40
 
 
 @pytest.fixture(scope="module")
@@ -153,10 +159,11 @@ _SHAPES = [(1200, False), (1200, True), (400, False), (400, True)]
 
 
 @pytest.mark.parametrize(("width", "dark"), _SHAPES)
+@pytest.mark.parametrize("which", ["full", "worst", "paper"])
 def test_axe_finds_nothing_serious(
-    shown: Page, full: Path, axe: str, width: int, dark: bool
+    shown: Page, which: str, axe: str, width: int, dark: bool, request: pytest.FixtureRequest
 ) -> None:
-    shown.open(full, width=width, dark=dark)
+    show(shown, request.getfixturevalue(which), width=width, dark=dark)
     shown.run(_OPEN_ALL)
     shown.run(f"{axe}; null")
     assert shown.run(_FINDINGS) == []
@@ -167,10 +174,13 @@ _TOO_WIDE = """(() => {const page = document.documentElement;
 
 
 @pytest.mark.parametrize("width", [1200, 720, 400, 320])
-def test_nothing_has_to_be_scrolled_sideways(shown: Page, full: Path, width: int) -> None:
-    shown.open(full, width=width)
+@pytest.mark.parametrize("which", ["full", "worst", "paper"])
+def test_nothing_has_to_be_scrolled_sideways(
+    shown: Page, which: str, width: int, request: pytest.FixtureRequest
+) -> None:
+    show(shown, request.getfixturevalue(which), width=width)
     shown.run(_OPEN_ALL)
-    assert shown.run(_TOO_WIDE) == 0
+    assert number(shown, _TOO_WIDE) == 0
 
 
 def _fails(verdict: Verdict, _: Case) -> Verdict:
@@ -184,7 +194,10 @@ def worst(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plan = manifest(
         week=9,
         requirements=requirements,
-        scenarios=tuple(scenario(f"Proves {it.id}", proves=it.id) for it in requirements),
+        scenarios=(
+            *(scenario(f"Proves {it.id}", proves=it.id) for it in requirements),
+            *map(drill_scenario, drill_names()),
+        ),
     )
     reason = "machine-one answered after 42 s instead of 10 s, and machine-two did not answer " * 4
     checks = {
@@ -193,9 +206,20 @@ def worst(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     with running(tmp_path_factory.mktemp("worst") / "run", plan, checks=checks) as recorded:
         for one in plan.scenarios:
+            if one.drill is not None:
+                carried_out(recorded.run, one.drill, {}, load_drill(one.drill).title)
             play(recorded.run, require(one.requirements[0]), which=one)
     draw(recorded.folder, checks)
     return recorded.folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runbook of the real cluster."""
+    written = night(load_runbook(), load_profile("contabo"), "contabo", load_gates(), ())
+    file = tmp_path_factory.mktemp("paper") / "runbook.html"
+    file.write_text(runbook_page(written), encoding="utf-8")
+    return file
 
 
 _PX_A_MM = 96 / 25.4
@@ -204,12 +228,14 @@ _PX_A_MM = 96 / 25.4
 def test_what_whoever_decides_has_to_see_and_sign_fits_on_one_sheet(
     shown: Page, worst: Path
 ) -> None:
-    shown.open(worst, width=round((210 - 2 * 12) * _PX_A_MM), paper=True)
-    height = shown.run("document.querySelector('.engineers').getBoundingClientRect().top")
+    show(shown, worst, width=round((210 - 2 * 12) * _PX_A_MM), paper=True)
+    height = number(shown, "document.querySelector('.engineers').getBoundingClientRect().top")
     assert height <= (297 - 2 * 12) * _PX_A_MM
 
 
 def test_the_timeline_is_printed_though_nobody_opened_it(shown: Page, full: Path) -> None:
-    shown.open(full, width=700, paper=True)
+    show(shown, full, width=700, paper=True)
     assert shown.run("document.querySelector('.timeline svg').checkVisibility()")
-    assert shown.run("document.querySelector('.timeline svg').getBoundingClientRect().height") > 50
+    assert (
+        number(shown, "document.querySelector('.timeline svg').getBoundingClientRect().height") > 50
+    )

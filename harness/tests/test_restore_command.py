@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from harness.backup.restore.round_trip import BY_HAND
 from harness.backup.restore.side import PodShell
 from harness.checks import CHECKS
 from harness.commands import backup
 from harness.core.errors import ConfigError, NotProven, Refused
 from harness.core.model import Decision, Exit, Outcome
+from harness.core.waiting import BY_HAND
 from harness.drill import restore as drill
 from harness.drill.context import Options
 from harness.drill.restore import customer_of
-from harness.drill.service import DrillService
+from harness.facts.journeys import JOURNEYS, Walk
 from harness.facts.restore import RESTORE, RoundTrip, Step, Stopped
 from harness.facts.schema import read
 from harness.gate import RunState, judge
 from harness.pytest_gate.catalogue import Step as StepText
 from harness.pytest_gate.engine import Run
-from harness.record.journal import Journal, JournalReader
-from harness.record.records import Kind
+from harness.record.journal import JournalReader
 from harness.settings import Profile
 from harness.settings.restore import Restore
 from harness.tests import probe_rig
 from harness.tests.clean_case import clean
 from harness.tests.clean_cluster import CLUSTER
-from harness.tests.stage import manifest, reach, requirement, scenario
+from harness.tests.stage import manifest, requirement, scenario, session
 from harness.tests.test_check_restore import RESTORE as DECLARED
 from harness.transport import Completed
 from harness.transport.fake import FakeKube
@@ -59,6 +57,11 @@ class FakeService:
         value = clean()["restore"][CLUSTER.name]
         return read(RESTORE.kind, {**value, "stopped": None} | self._early())
 
+    def walk(self, name: str, run: Run) -> Walk:
+        assert (name, bool(run.name)) == ("instance", True)
+        self.times += 1
+        return read(JOURNEYS[name].kind, clean()["journey-instance"][CLUSTER.name])
+
     def _early(self) -> dict[str, Any]:
         if self.stopped is None:
             return {}
@@ -67,23 +70,6 @@ class FakeService:
             "backup": None,
             "stopped": {"step": it.step, "says": it.says, "at_fault": it.at_fault},
         }
-
-
-def session(folder: Path, service: FakeService, act: Callable[[Run], object]) -> RunState:
-    journal = Journal.create(folder, PLAN.run)
-    with journal:
-        run_state = RunState(CHECKS)
-        drilling = cast("DrillService", service)
-        run = Run(journal, run_state, reach=reach(), probes={}, drilling=drilling)
-        run.write(Kind.MANIFEST, PLAN.run, PLAN.model_dump(mode="json", by_alias=True))
-        run.write(Kind.SESSION, PLAN.run, {})
-        run.begin(PLAN.scenarios[0])
-        try:
-            act(run)
-            run.end("passed", "", 0.1)
-        finally:
-            run.write(Kind.END, "session", {})
-    return RunState.of(JournalReader(folder), CHECKS)
 
 
 def restores(run: Run) -> None:
@@ -97,7 +83,7 @@ ALLOWED = Options(allowed=True, seed=1)
 
 def test_a_session_restores_once_whatever_the_number_of_its_scenarios(tmp_path: Path) -> None:
     service = FakeService(ALLOWED)
-    run_state = session(tmp_path / "run", service, restores)
+    run_state = session(tmp_path / "run", service, restores, PLAN)
     assert service.times == 1
     (seen,) = run_state.observations("restore").values()
     assert seen.target == PLAN.cluster.name
@@ -105,17 +91,33 @@ def test_a_session_restores_once_whatever_the_number_of_its_scenarios(tmp_path: 
     assert evaluation.verdict.outcome is Outcome.PASS
 
 
+def walks(run: Run) -> None:
+    run.walk("instance")
+    run.walk("instance")
+
+
+def test_a_session_walks_a_journey_once_and_never_without_leave(tmp_path: Path) -> None:
+    service = FakeService(ALLOWED)
+    run_state = session(tmp_path / "run", service, walks, PLAN)
+    (seen,) = run_state.observations("journey-instance").values()
+    assert (service.times, seen.target) == (1, PLAN.cluster.name)
+    with pytest.raises(NotProven, match="makes a customer: it needs --allow-disruption"):
+        session(tmp_path / "no", FakeService(Options(allowed=False, seed=1)), walks, PLAN)
+    with pytest.raises(NotProven, match="there is no journey named “other”"):
+        session(tmp_path / "other", service, lambda run: run.walk("other"), PLAN)
+
+
 def test_without_leave_nothing_is_restored(tmp_path: Path) -> None:
     service = FakeService(Options(allowed=False, seed=1))
     with pytest.raises(NotProven, match="needs --allow-disruption"):
-        session(tmp_path / "run", service, restores)
+        session(tmp_path / "run", service, restores, PLAN)
     assert service.times == 0
 
 
 def test_a_refusal_is_the_decision_of_the_run(tmp_path: Path) -> None:
     service = FakeService(ALLOWED, raises=Refused("the target has a database already"))
     with pytest.raises(Refused):
-        session(tmp_path / "run", service, restores)
+        session(tmp_path / "run", service, restores, PLAN)
     judgement = judge(RunState.of(JournalReader(tmp_path / "run"), CHECKS))
     assert judgement.decision is Decision.REFUSED
 
@@ -123,14 +125,14 @@ def test_a_refusal_is_the_decision_of_the_run(tmp_path: Path) -> None:
 def test_a_drill_that_breaks_is_not_proven(tmp_path: Path) -> None:
     service = FakeService(ALLOWED, raises=RuntimeError("a defect of the harness"))
     with pytest.raises(NotProven, match="a defect of the harness"):
-        session(tmp_path / "run", service, restores)
+        session(tmp_path / "run", service, restores, PLAN)
     assert service.times == 1
 
 
 def test_ctrl_c_leaves_a_verdict_and_ends_the_run(tmp_path: Path) -> None:
     service = FakeService(ALLOWED, stopped=Stopped(Step.MAKE, BY_HAND, at_fault=False))
     with pytest.raises(KeyboardInterrupt):
-        session(tmp_path / "run", service, restores)
+        session(tmp_path / "run", service, restores, PLAN)
     run_state = RunState.of(JournalReader(tmp_path / "run"), CHECKS)
     (evaluation,) = run_state.scenarios[PLAN.scenarios[0].id].evaluations
     assert evaluation.verdict.outcome is Outcome.NOT_PROVEN

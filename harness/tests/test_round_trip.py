@@ -257,15 +257,31 @@ def test_a_customer_that_goes_on_writing_proves_nothing(
     assert "1 files differ, and each was written at the source" in found[FILES_EQUAL][1]
 
 
-def test_a_missing_role_stops_the_restore_with_its_name(world: World) -> None:
-    psql(world.new, "postgres", "drop role odoo")
+@pytest.mark.parametrize("owned", ["database", "table"])
+def test_a_role_that_only_the_source_has_proves_nothing_and_is_named(
+    world: World, owned: str
+) -> None:
+    """A scratch server has no customer's roles, and no backup of a customer holds them."""
+    psql(world.old, "postgres", f"create role {owned}_owner")
+    name = DATABASE if owned == "database" else "invoice"
+    psql(world.old, DATABASE, f"alter {owned} {name} owner to {owned}_owner")
     try:
-        reasons = red(world, carry_out(world.trip()))
+        found = judged(carry_out(world.trip()), world.declared())
     finally:
-        psql(world.new, "postgres", "create role odoo login")
-    assert set(reasons) == {SERVED}
-    assert 'role "odoo" does not exist' in reasons[SERVED]
+        psql(world.old, DATABASE, f"alter {owned} {name} owner to postgres")
+        psql(world.old, "postgres", f"drop role {owned}_owner")
+    assert Outcome.FAIL not in {outcome for outcome, _ in found.values()}, found
+    outcome, reason = found[SERVED]
+    assert outcome is Outcome.NOT_PROVEN
+    assert f'the PostgreSQL of new has no role "{owned}_owner"' in reason
+    assert f'create role "{owned}_owner" nologin' in reason
     assert world.is_clean()
+
+
+def test_a_dump_that_names_a_role_of_no_server_fails(world: World) -> None:
+    spoil = 'sed -i "s/OWNER TO odoo/OWNER TO nada/" $name"_database.sql"'
+    reasons = red(world, world.spoiled(spoil))
+    assert 'role "nada" does not exist' in reasons[SERVED]
 
 
 def test_a_target_that_lacks_what_a_restore_needs_proves_nothing(world: World) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from harness.core.errors import ConfigError
-from harness.settings import Ceph, TargetChange, load_gates, load_profile
+from harness.settings import Ceph, Profile, TargetChange, load_gates, load_profile
 
 SLOW = TargetChange(number=200, because="three machines share two processors")
 
@@ -69,3 +69,12 @@ def test_what_ceph_may_complain_of_is_declared_with_its_reason() -> None:
 def test_a_declaration_without_reason_or_sense_is_refused(said: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Ceph(**said)
+
+
+def test_a_cluster_whose_pods_canal_connects_is_not_asked_for_cilium() -> None:
+    declared = load_profile("contabo").model_dump(mode="json", by_alias=True)
+    # What RKE2 brings where its configuration names no other.
+    stack = {**declared["stack"], "cni": "canal"}
+    parts = Profile.model_validate({**declared, "stack": stack}).cluster().parts
+    assert "network-policy" in parts
+    assert "cilium" not in parts

@@ -16,6 +16,7 @@ import pytest
 from harness.faults.kinds import slow_api_script
 from harness.probes.certificates import Authority
 from harness.tests.api_server import ApiServer, api_server
+from harness.tests.strict_tls import as_python_3_13
 
 USER = "system:serviceaccount:shop:default"
 
@@ -59,6 +60,15 @@ def test_a_server_of_another_authority_gets_nothing(api: ApiServer, tmp_path: Pa
     with pytest.raises(ssl.SSLCertVerificationError):
         slow_api_script.hold(api.url, USER, 0.1, ours)
     assert not api.asked
+
+
+def test_certificates_of_rke2_are_taken_by_the_python_of_debian_13(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    as_python_3_13(monkeypatch)
+    ours = slow_api_script.context(kubectl(tmp_path, Authority()))
+    assert not ours.verify_flags & ssl.VERIFY_X509_STRICT
+    assert (ours.verify_mode, ours.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
 def test_a_server_that_hangs_up_is_an_error_that_is_tried_again(tmp_path: Path) -> None:

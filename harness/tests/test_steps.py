@@ -55,7 +55,9 @@ def test_the_name_of_every_check_is_a_then_that_requires_it() -> None:
 
 
 def test_what_is_done_to_the_cluster_is_a_when() -> None:
-    assert [it.step_func.__name__ for it in ours("when")] == ["carry_out", "soak", "restore"]
+    acts = ["carry_out", "soak", "restore", "shift", "walk", "compare_writes"]
+    acts += ["offer_loads", "compare_loads", "rehearse"]
+    assert [it.step_func.__name__ for it in ours("when")] == acts
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def test_another_authority_is_denied(api: ApiServer, tmp_path: Path) -> None:
 
 def test_nobody_listens(api: ApiServer, tmp_path: Path) -> None:
     closed = write_kubeconfig(tmp_path / "closed", "https://127.0.0.1:1", api.authority.pem)
-    with pytest.raises(Unreachable, match="is the API server up"):
+    with pytest.raises(Unreachable, match="see that the API server runs"):
         ApiKube(closed).get("/x")
     with pytest.raises(NotListening, match="connection refused"):
         ApiKube(closed).ask("https://127.0.0.1:1/x")

@@ -7,15 +7,21 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.core.errors import Denied, NotListening, TimedOut, Unreachable
 from harness.core.parallel import hang_up
 from harness.probes.certificates import Authority
+from harness.tests.strict_tls import as_python_3_13
 from harness.transport import EntryPoint
 from harness.transport.network import Network
 
@@ -183,6 +189,38 @@ def test_a_certificate_that_a_browser_would_refuse_is_denied(
         pytest.raises(Denied, match=says),
     ):
         Network().certificate(HOST, at=HERE, port=port, authority=trusted.pem)
+
+
+def issued_plainly(host: str) -> tuple[str, tuple[str, str]]:
+    """An authority (PEM), and a certificate of it without key identifiers, as by openssl 3.0."""
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    called = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, it)]) for it in ("plain", host)]
+    now, day = datetime.now(UTC), timedelta(days=1)
+    made = [
+        x509.CertificateBuilder(called[0], name, key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - day)
+        .not_valid_after(now + day)
+        for name, key in zip(called, keys, strict=True)
+    ]
+    root = made[0].add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    leaf = made[1].add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+    plain, coded = serialization.NoEncryption(), serialization.Encoding.PEM
+    key = keys[1].private_bytes(coded, serialization.PrivateFormat.PKCS8, plain).decode()
+    root_pem, leaf_pem = (
+        it.sign(keys[0], hashes.SHA256()).public_bytes(coded).decode() for it in (root, leaf)
+    )
+    return root_pem, (leaf_pem, key)
+
+
+def test_a_certificate_without_key_identifiers_is_shown_by_python_3_13_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    as_python_3_13(monkeypatch)
+    root, issued = issued_plainly(HOST)
+    with site(tmp_path, issued) as port:
+        shown = Network().certificate(HOST, at=HERE, port=port, authority=root)
+    assert shown.split() == issued[0].split()
 
 
 def test_a_server_without_tls_shows_no_certificate() -> None:

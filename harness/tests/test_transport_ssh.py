@@ -17,7 +17,7 @@ from harness.core.errors import ConfigError, Denied, HostKeyUnknown, TimedOut, U
 from harness.core.waiting import until
 from harness.settings import SshAccess
 from harness.tests.ssh_server import SshServer, pin, ssh_server
-from harness.transport import ssh
+from harness.transport import login, ssh
 from harness.transport.ssh import SshShell
 
 
@@ -193,7 +193,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
     with ssh_server(tmp_path) as (_, access, machine), socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         closed = access.model_copy(update={"port": unused.getsockname()[1]})
-        with pytest.raises(Unreachable, match="is m1 up"):
+        with pytest.raises(Unreachable, match="see that m1 is up"):
             SshShell(closed, [machine]).run("m1", ("true",))
 
 
@@ -219,3 +219,10 @@ def test_whoever_waited_until_no_time_was_left_does_not_log_in(
 def test_a_machine_outside_the_inventory(shell: SshShell) -> None:
     with pytest.raises(ConfigError, match="no machine m9"):
         shell.run("m9", ("true",))
+
+
+def test_a_command_does_not_wait_until_what_was_sent_before_it_is_acknowledged() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        way = login._socket("127.0.0.1", server.getsockname()[1], 1.0)
+        with way:
+            assert way.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -15,8 +15,16 @@ from harness.settings import ROOT
 
 # CONTRIBUTING.md has what to write instead.
 _HABITS = re.compile(r"\b(nobody|whoever|somebody|everybody|surely)\b", re.IGNORECASE)
-_PROSE = ("README.md", "docs", "scenarios", "features", "reports/templates")
-_TEXT = (".md", ".yaml", ".feature", ".html")
+_PROSE = (
+    "README.md",
+    "docs",
+    "scenarios",
+    "features",
+    "reports/templates",
+    "harness/ledger",
+    "harness/provision",
+)
+_TEXT = (".md", ".yaml", ".feature", ".html", ".sh")
 
 
 def modules() -> Iterator[Path]:

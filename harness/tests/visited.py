@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ssl
+import subprocess
+import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from harness.load.spec import LoadSpec, Page, Plan, users_for
+from harness.load.spec import LoadSpec, Page, Plan
 from harness.probes.certificates import Authority
+from harness.settings import ROOT
 
 HERE, NOBODY = "127.0.0.1", "127.0.0.2"
 SITE = "shop.example"
@@ -28,8 +31,14 @@ class Site:
     lets_through: threading.Event = field(default_factory=threading.Event)
     hosts: set[str] = field(default_factory=set)
     answered: Counter[int] = field(default_factory=Counter)
+    # The method, host, path and body of each request.
+    asked: list[tuple[str, str, str, str]] = field(default_factory=list)
+    broken: str = ""  # the begin of the paths that get 500
+    fails_every: int = 0  # so many requests, one gets 500; 0: none
+    pool: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(1000))
+    takes_s: float = 0.0  # with one place of the pool
 
-    def order(self, *, per_s: float = 50, timeout_s: float = 5, users: int = 0) -> LoadSpec:
+    def order(self, *, per_s: float = 50, timeout_s: float = 5) -> LoadSpec:
         return LoadSpec(
             addresses=[HERE],
             pages=[Page(SITE, "/")],
@@ -37,7 +46,6 @@ class Site:
             plan=Plan(per_s),
             timeout_s=timeout_s,
             lasts_s=60,
-            users=users or users_for(per_s, timeout_s),
             port=self.port,
         )
 
@@ -66,15 +74,24 @@ class _Handler(BaseHTTPRequestHandler):
         self.request.close()
 
     def do_GET(self) -> None:
-        self.server.site.hosts.add(self.headers["Host"])
-        self.server.site.lets_through.wait(60)
-        status = self.server.site.status
+        here, host = self.server.site, self.headers["Host"]
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+        here.hosts.add(host)
+        here.asked.append((self.command, host, self.path, body))
+        here.lets_through.wait(60)
+        with here.pool:
+            threading.Event().wait(here.takes_s)
+        is_broken = bool(here.broken) and self.path.startswith(here.broken)
+        is_broken |= here.fails_every > 0 and len(here.asked) % here.fails_every == 0
+        status = 500 if is_broken else here.status
         self.send_response(status)
         self.send_header("Content-Length", "0")
         if status == 429:
             self.send_header("Retry-After", "7")
         self.end_headers()
         self.server.site.answered[status] += 1
+
+    do_POST = do_GET  # noqa: N815 - http.server names it
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing is said about each request."""
@@ -102,3 +119,19 @@ def site(folder: Path, *, tls: bool = True) -> Iterator[Site]:
             server.site.lets_through.set()
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def working(
+    spec: LoadSpec, count: int, program: Sequence[str] = ("-m", "harness.load.start")
+) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """So many workers of the load's master."""
+    assert spec.workers is not None
+    command = [sys.executable, *program, HERE, str(spec.workers.port)]
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(
+                subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+            )
+            for _ in range(count)
+        ]

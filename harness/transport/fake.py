@@ -152,6 +152,7 @@ class FakeExternalClient:
         at: str,
         entry: EntryPoint = HTTP,
         headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
         within_s: float = 5.0,
     ) -> Response:
         answer = self.get(host, path, at=at, entry=entry)

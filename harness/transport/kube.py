@@ -125,11 +125,26 @@ class ApiKube:
         configuration, host = self._configuration(), self._hosts[0]
         try:
             return run_in_pod(
-                configuration, host, namespace, pod, argv, stdin=stdin.encode(), within_s=within_s
+                configuration,
+                host,
+                namespace,
+                pod,
+                argv,
+                stdin=stdin.encode(),
+                within_s=within_s,
+                first=partial(self._first_container, namespace, pod),
             )
         except (Unreachable, TimedOut):
             self._pass_by(host)
             raise
+
+    def _first_container(self, namespace: str, pod: str) -> str:
+        # Listed, not got: a role that may run commands in pods may list them.
+        only = urlencode({"fieldSelector": f"metadata.name={pod}"})
+        found = listed(self.get(f"/api/v1/namespaces/{namespace}/pods?{only}"), "items")
+        if not found:
+            raise NotFound(f"pod {namespace}/{pod} is gone")
+        return must(listed(found[0], "spec", "containers")[0], "name")
 
     def log(
         self,
@@ -326,7 +341,8 @@ def _from_failure(what: str, error: Exception, kubeconfig: Path, within_s: float
     if not refused and isinstance(error, (urllib3.exceptions.TimeoutError, TimeoutError)):
         return TimedOut(f"{what}: no answer within {within_s:g} s")
     return Unreachable(
-        f"{what}: {error}", remedy="is the API server up, and does its firewall allow it?"
+        f"{what}: {error}",
+        remedy="see that the API server runs, and that its firewall lets this computer in",
     )
 
 

@@ -127,7 +127,8 @@ def _authenticate(
     except (paramiko.SSHException, EOFError, OSError) as error:
         raise Unreachable(
             f"{where} port {access.port}: {error or type(error).__name__}",
-            remedy=f"is {machine.name} up, is its sshd running, does its firewall allow it?",
+            remedy=f"see that {machine.name} is up, that its sshd runs, and that its firewall lets "
+            "this computer in",
         ) from error
     transport = client.get_transport()
     if transport is not None:
@@ -137,6 +138,8 @@ def _authenticate(
 def _socket(address: str, port: int, within_s: float) -> socket.socket:
     sock = socket.create_connection((address, port), timeout=within_s)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_AFTER_S * 1000)
+    # As OpenSSH does: a command is several small packets, and none waits for the one before.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
 

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from harness.core.errors import Denied, NotListening, TimedOut, Unreachable
 from harness.core.parallel import hang_up, within
+from harness.core.tls import trusting
 from harness.transport.protocols import HTTP, Answer, Echoed, EntryPoint, PortScan, Response
 
 T = TypeVar("T")
@@ -94,9 +95,7 @@ def tls_context(credentials: Credentials | None) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         return context
-    context = ssl.create_default_context(cafile=credentials.ca_file)
-    # Python 3.13 wants extensions that the certificates of RKE2 do not carry.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context = trusting(file=credentials.ca_file)
     if credentials.cert_file:
         context.load_cert_chain(credentials.cert_file, credentials.key_file)
     return context
@@ -181,6 +180,7 @@ class Network:
         at: str,
         entry: EntryPoint = HTTP,
         headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
         within_s: float = 5.0,
     ) -> Response:
         """Ask the web server at an address for a host's path; its status is data.
@@ -199,12 +199,12 @@ class Network:
                     )
                     connection.sock.do_handshake()
                 sent = {"Host": entry.host(host), **(headers or {})}
-                connection.request(method, path, headers=sent)
+                connection.request(method, path, body=body, headers=sent)
                 response = connection.getresponse()
-                body = response.read(_PAGE_BYTES)
+                page = response.read(_PAGE_BYTES)
                 is_whole = not response.read(1)
                 headers_of = tuple(response.getheaders())
-                return Response(response.status, headers_of, body, is_whole)
+                return Response(response.status, headers_of, page, is_whole)
 
         what = f"{entry.scheme}://{entry.host(host)}{path} at {at}"
         return answered(call, what, within_s, lambda: connection.sock)
@@ -223,7 +223,7 @@ class Network:
         Denied if it is not for the host, has expired, or is not signed by ``authority`` (PEM; None:
         by one that this system trusts). Raises NotListening, Unreachable or TimedOut.
         """
-        trust = ssl.create_default_context(cadata=authority)
+        trust = trusting(pem=authority)
         plain = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         plain.settimeout(within_s)
         talks: list[ssl.SSLSocket] = []
@@ -363,7 +363,10 @@ def _connect(way: socket.socket, address: str, port: int) -> None:
     try:
         way.connect((address, port))
     except OSError as error:
-        raise Unreachable(f"{address}: {error.strerror}: is there a way from here?") from error
+        raise Unreachable(
+            f"{address}: {error.strerror}",
+            remedy=f"`ip route get {address}` shows which way this computer takes to it, if any",
+        ) from error
 
 
 def _sent(way: socket.socket, payload: bytes) -> bool:

@@ -240,9 +240,10 @@ class ExternalClient(Protocol):
         at: str,
         entry: EntryPoint = HTTP,
         headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
         within_s: float = 5.0,
     ) -> Response:
-        """The whole answer to a request without a body; otherwise as ``get``."""
+        """The whole answer to a request; otherwise as ``get``."""
         ...
 
     def certificate(

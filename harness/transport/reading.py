@@ -18,6 +18,7 @@ READING: frozenset[tuple[str, ...]] = frozenset(
     {
         ("cat",),
         ("df",),
+        ("getfattr",),
         ("grep",),
         ("ip", "-json", "route", "get"),
         ("ip", "-json", "route", "show"),

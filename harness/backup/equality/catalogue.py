@@ -38,15 +38,18 @@ def _granted(acl: str, kind: str, owner: str) -> str:
 
 
 _QUERIES: Mapping[str, str] = {
+    # An object each: what may differ on purpose hides no other property.
     "database": f"""
-        select 'database', concat_ws('; ',
-          'encoding ' || pg_encoding_to_char(encoding), 'owner ' || pg_get_userbyid(datdba),
-          'collate ' || datcollate, 'ctype ' || datctype,
-          'provider ' || coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'),
-          'locale ' || coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'),
-          'collation version ' || coalesce(to_jsonb(d) ->> 'datcollversion', 'unknown'),
-          {_granted("datacl", "d", "datdba")})
-        from pg_database d where datname = current_database()""",
+        select it.name, it.definition from pg_database d cross join lateral (values
+          ('database encoding', 'encoding ' || pg_encoding_to_char(encoding)),
+          ('database owner', 'owner ' || pg_get_userbyid(datdba)),
+          ('database collation', concat_ws('; ', 'collate ' || datcollate, 'ctype ' || datctype,
+            'provider ' || coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'),
+            'locale ' || coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'))),
+          ('database collation version',
+            'collation version ' || coalesce(to_jsonb(d) ->> 'datcollversion', 'unknown')),
+          ('database privileges', {_granted("datacl", "d", "datdba")})
+        ) it (name, definition) where datname = current_database()""",
     "setting": """
         select concat_ws(' ', 'setting of', coalesce('role ' || r.rolname, 'every role'),
           split_part(c, '=', 1)), split_part(c, '=', 2)

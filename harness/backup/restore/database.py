@@ -24,6 +24,7 @@ _WRITES = """
 select format('%s.%s', schemaname, relname), n_tup_ins + n_tup_upd + n_tup_del
 from pg_stat_user_tables
 """
+_ROLES = "select rolname from pg_roles"
 # A restored database must be made as its source was: a plain dump does not say how.
 _MADE_AS = """
 select pg_get_userbyid(datdba)::text, pg_encoding_to_char(encoding)::text, datcollate::text,
@@ -68,6 +69,12 @@ def newest_heartbeat(server: Server, name: str, heartbeat: Heartbeat) -> float |
     with server.connect(name) as connection:
         (found,) = one(connection, query)
     return None if found is None else float(found)
+
+
+def roles(server: Server) -> set[str]:
+    """The roles of a server."""
+    with server.connect("postgres") as connection:
+        return {str(name) for (name,) in rows(connection, _ROLES)}
 
 
 def create(server: Server, name: str, restored: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -20,7 +20,7 @@ from harness.backup.restore.files import both_manifests, compare_attachments, co
 from harness.backup.restore.side import Failed
 from harness.backup.restore.trip import SHORT_S, WHOLE_S, Trip, must_be_possible, removed
 from harness.core.errors import HarnessError, NotProven, TimedOut
-from harness.core.waiting import uninterrupted, until
+from harness.core.waiting import BY_HAND, uninterrupted, until
 from harness.facts.databases import Database
 from harness.facts.restore import Attachments, Backup, Files, RoundTrip, Step, Stopped
 from harness.facts.schema import Item, Known, OrUnknown, attempt
@@ -28,7 +28,6 @@ from harness.settings.restore import BackupCommand
 
 T = TypeVar("T")
 
-BY_HAND = "stopped by hand"
 _ASKED_EVERY_S = 2.0
 _ANSWER_S = 60.0
 _SHOWN = 80
@@ -42,6 +41,7 @@ def carry_out(trip: Trip) -> RoundTrip:
     BY_HAND as the reason. What it made is removed in each case.
     """
     must_be_possible(trip)
+    trip.on_begin()
     done = _Done(trip)
     step = Step.MAKE
     try:
@@ -209,11 +209,29 @@ class _Done:
             target.must(command, within_s=within_s, what=f"the restore command ({command[0]})")
             return
         what = "psql, which makes the database,"
-        target.must(trip.psql(f"--command={create}"), within_s=SHORT_S, what=what)
+        self._psql(trip.psql(f"--command={create}"), within_s=SHORT_S, what=what)
         target.unpack("unpack", self._unpack_order(), within_s=within_s)
         words = ("--single-transaction", f"--file={self._dump()}")
         what = "psql, which restores the dump,"
-        target.must(trip.psql(*words, on=trip.restored), within_s=within_s, what=what)
+        self._psql(trip.psql(*words, on=trip.restored), within_s=within_s, what=what)
+
+    def _psql(self, command: Sequence[str], *, within_s: float, what: str) -> None:
+        """Run psql at the target; NotProven if it asks for a role that only the source has.
+
+        Roles belong to the server: they are in no backup of a customer.
+        """
+        source, target = self.trip.source, self.trip.target
+        try:
+            target.must(command, within_s=within_s, what=what)
+        except Failed as error:
+            for role in sorted(database.roles(source.server) - database.roles(target.server)):
+                if f'role "{role}"' in str(error):
+                    raise NotProven(
+                        f'the PostgreSQL of {target.place} has no role "{role}", which the backup '
+                        "of a customer cannot hold",
+                        remedy=f'make it there before the drill: create role "{role}" nologin',
+                    ) from error
+            raise
 
     def _unpack_order(self) -> unpack_script.Order:
         trip = self.trip

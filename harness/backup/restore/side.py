@@ -71,16 +71,18 @@ class Side:
     server: Server
     backups: str
 
-    def run(self, argv: Sequence[str], *, within_s: float) -> Completed:
+    def run(self, argv: Sequence[str], *, within_s: float, stdin: str = "") -> Completed:
         """Run a command there, and wait for it."""
-        return self.shell.run(self.place, argv, within_s=within_s)
+        return self.shell.run(self.place, argv, stdin=stdin, within_s=within_s)
 
-    def must(self, argv: Sequence[str], *, within_s: float, what: str) -> Completed:
+    def must(
+        self, argv: Sequence[str], *, within_s: float, what: str, stdin: str = ""
+    ) -> Completed:
         """The same for one that must end with 0; Failed, in the words of ``what``, otherwise.
 
         NotProven if the shell there did not run it at all.
         """
-        done = self.run(argv, within_s=within_s)
+        done = self.run(argv, within_s=within_s, stdin=stdin)
         said = (done.stderr or done.stdout).strip()[-_TAIL:]
         if done.status in _NOT_RUN:
             raise NotProven(f"{what} was not run on {self.place}: {said}")

@@ -20,7 +20,10 @@ SHORT_S = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Trip:
-    """What a round trip is made of; ``tell`` is told what it does."""
+    """What a round trip is made of; ``tell`` is told what it does.
+
+    ``on_begin`` is called before anything is made.
+    """
 
     name: str
     customer: Customer
@@ -28,6 +31,7 @@ class Trip:
     source: Side
     target: Side
     tell: Tell
+    on_begin: Callable[[], object] = bool
 
     @property
     def restored(self) -> str:
@@ -105,14 +109,15 @@ def _must_be_empty(trip: Trip) -> int:
     if trip.restored in names(target.server):
         raise Refused(
             f"the target has a database {trip.restored} already",
-            remedy="if it is left of a killed drill, remove it there: "
+            remedy="if it is left of a killed drill: ./cutover heal; or remove it there: "
             f"psql -c '{database.drop(trip.restored)}'",
         )
     space = _space(target, trip.folder)
     if space["exists"]:
         raise Refused(
             f"{target.place} has {trip.folder} already",
-            remedy=f"if it is left of a killed drill, remove it there: rm -r {trip.folder}",
+            remedy="if it is left of a killed drill: ./cutover heal; or remove it there: "
+            f"rm -r {trip.folder}",
         )
     if not space["writable"]:
         raise Refused(f"{target.place} cannot write to {trip.declared.target.folder}")

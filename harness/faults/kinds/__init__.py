@@ -18,6 +18,7 @@ from harness.faults.kinds import (
     resources,
     slow_api,
     traffic_control,
+    volumes,
 )
 
 _ALL: tuple[type[Fault], ...] = (
@@ -52,5 +53,6 @@ _ALL: tuple[type[Fault], ...] = (
     slow_api.SlowApi,
     traffic_control.DelayPackets,
     traffic_control.LimitBandwidth,
+    volumes.FillPrimaryVolume,
 )
 FAULTS: Mapping[str, type[Fault]] = {fault.name: fault for fault in _ALL}

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from harness.core.errors import NotFound
+from harness.core.errors import ConfigError, NotFound, NotProven
 from harness.faults import budget
 from harness.faults.commands import server_beside
 from harness.faults.fault import Fault
@@ -190,6 +190,21 @@ class KillPrimary(KillPods):
         if reach.profile.postgres is None:
             return "the profile does not declare the platform's PostgreSQL: set `postgres:`"
         return super().refuse(reach)
+
+
+def primary_machine(reach: Reach) -> str:
+    """The machine with the primary of the platform's PostgreSQL; ConfigError if none is declared.
+
+    NotProven while no ready pod is the primary.
+    """
+    if reach.profile.postgres is None:
+        raise ConfigError(
+            "the profile does not declare the platform's PostgreSQL", remedy="set `postgres:`"
+        )
+    found = KillPrimary(id="look", machine="").resolved(reach, Random(0))
+    if not found.machine:
+        raise NotProven(f"no ready pod in {found.namespace} is the primary: {found.primary}")
+    return found.machine
 
 
 class KillContainer(Fault):

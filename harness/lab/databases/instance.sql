@@ -19,6 +19,12 @@ create table instances (
     cpu_limit numeric(4, 2) not null default 1,
     memory_limit text not null default '2Gi',
     addons text[] not null default '{}',
+    subdomain text,
+    subscription_id uuid,
+    storage_limit text not null default '10G',
+    db_type text not null default 'shared' check (db_type in ('shared', 'dedicated')),
+    provisioning_status text not null default 'completed',
+    error_message text,
     created_at timestamp without time zone not null,
     updated_at timestamptz not null default now()
 );
@@ -34,3 +40,4 @@ create view running_instances as
     select id, name, database_name from instances where status = 'running';
 grant select on running_instances to readonly_user;
 grant select, update on instances to database_service;
+grant select, insert, delete on db_servers to database_service;

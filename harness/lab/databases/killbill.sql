@@ -1,4 +1,8 @@
 -- KillBill: the accounts of customers, and the money.
+-- A server that starts for this script alone reads its users only then.
+flush privileges;
+create user killbill identified by 'killbill of the lab';
+grant all on killbill.* to killbill;
 create database killbill character set utf8mb4 collate utf8mb4_bin;
 use killbill;
 create table accounts (

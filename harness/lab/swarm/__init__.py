@@ -7,19 +7,25 @@ import secrets
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
-from harness.lab import archives, builds, images, seed_data
+from harness.lab import archives, builds, images, seed_data, traefik
 from harness.lab.host import until_well
 from harness.lab.machines import enter, init
 from harness.lab.shape import LAB, Lab, Node
 from harness.lab.stages import Stage
+from harness.settings.services import SwarmAnswers
 
 ARCHIVE = "source.tar"
 SERVICES = LAB / "swarm/services"
 # Of PostgreSQL's superuser, in the harness's folder of keys.
 PASSWORD = "postgres-password"
+# The old PostgreSQL and the new one are made side by side, and both ask for it.
+_MAKING = Lock()
 STACK, NETWORK = "saasodoo", "saasodoo-network"
-# As the registry in this Swarm serves it; the machines are given it before that registry runs.
+# On the manager's machine: routes of Traefik beside the services' labels, read when they change.
+ROUTES = "/etc/traefik/dynamic"
+# Named as an image of the registry in this Swarm; the machines are given it in an archive.
 IMAGE = "registry.lab.example:8080/source:latest"
 # Customers' instances: a service each beside the stack, with its host and its number of tasks.
 INSTANCES = {
@@ -32,18 +38,31 @@ CREATE = (
     *(f"--network={NETWORK}", "--restart-delay=2s"),
     "--mount=type=bind,source=/mnt,target=/mnt,bind-propagation=rslave",
 )
+# Asks each host at its URL; prints both and the status of the answer, 000 for none.
+ASK = """
+while [ $# -gt 0 ]; do
+    curl --silent --max-time 3 --output /dev/null --write-out "$1 $2 %{http_code}\\n" \\
+        --header "Host: $1" "$2" &
+    shift 2
+done
+wait
+"""
 # Not Swarm's own 10.0.0.0/8, which the machines use; and no certificate of a lab expires.
 INIT = ("--default-addr-pool", "172.31.0.0/16", "--cert-expiry", "87600h")
 
 
 def stages(lab: Lab) -> list[Stage]:
-    """What brings Swarm up; the last is called "swarm"."""
+    """What brings Swarm up: "swarm" serves, and the last has filled its registry."""
     logs = lab.logs
     return [
         Stage("swarm image", lambda: image(lab, logs / "swarm-image.log"), 90, ("workload",)),
         Stage(
-            "swarm", lambda: up(lab, logs / "swarm.log"), 60, ("swarm image", "existing storage")
+            "swarm",
+            lambda: up(lab, logs / "swarm.log"),
+            60,
+            ("swarm image", "traefik images", "existing storage"),
         ),
+        Stage("registry filled", lambda: fill_registry(lab, logs / "registry.log"), 30, ("swarm",)),
     ]
 
 
@@ -61,14 +80,15 @@ def archive() -> builds.Build:
     def make(target: Path, log: Path) -> None:
         base = system.ensure(log)
         with archives.layers(target) as folder:
-            placed = {"opt/source": SERVICES}
+            placed = {"opt/source": SERVICES, **archives.parts()}
             for name, text in scripts.items():
                 placed[f"opt/source/{name}"] = folder / name
                 placed[f"opt/source/{name}"].write_text(text, encoding="utf-8")
             images.files_layer(folder / "services", placed)
             images.archive(target, [images.Image(IMAGE, (base, folder / "services"))])
 
-    made_of = (*archives.code(), system.path.name.encode(), *builds.contents(SERVICES))
+    parts = (path.read_bytes() for path in archives.parts().values())
+    made_of = (*archives.code(), system.path.name.encode(), *builds.contents(SERVICES), *parts)
     filled = (text.encode() for text in scripts.values())
     return builds.Build("source-image", (*made_of, *filled, IMAGE.encode()), make)
 
@@ -92,20 +112,29 @@ def up(lab: Lab, log: Path) -> None:
             _join(lab, node, ["join", "--token", token.strip(), f"{first.address}:2377"], log)
     if "postgres" not in docker(lab, first, "secret", "ls", "--format={{.Name}}", log=log).split():
         docker(lab, first, "secret", "create", "postgres", "-", stdin=password(lab), log=log)
+    enter(lab, first, ["mkdir", "--parents", ROUTES], log=log)
     stack = (LAB / "swarm/stack.yaml").read_text(encoding="utf-8")
     deploy = ["stack", "deploy", "--compose-file", "-", "--resolve-image", "never", STACK]
     docker(lab, first, *deploy, stdin=stack, log=log)
     _instances(lab, first, log)
-    whole(lab, log)
-    docker(lab, first, "push", "--quiet", IMAGE, log=log)
+    # Databases are made and filled meanwhile, beside the new platform's.
+    whole(lab, log, within_s=300)
+
+
+def fill_registry(lab: Lab, log: Path) -> None:
+    """Give the Swarm's own registry an image: a small one, as a push compresses it."""
+    name = f"{IMAGE.partition('/')[0]}/{traefik.IMAGE.rpartition('/')[2]}"
+    docker(lab, manager(lab), "tag", traefik.IMAGE, name, log=log)
+    docker(lab, manager(lab), "push", "--quiet", name, log=log)
 
 
 def password(lab: Lab) -> str:
     """The password of PostgreSQL's superuser, made for this lab; the harness reads it too."""
     path = lab.access / PASSWORD
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(24), encoding="utf-8")
+    with _MAKING:
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_urlsafe(24), encoding="utf-8")
     return path.read_text(encoding="utf-8")
 
 
@@ -120,9 +149,17 @@ def _instances(lab: Lab, first: Node, log: Path) -> None:
     for name, (host, replicas) in INSTANCES.items():
         if name not in there:
             own = (f"--name={name}", f"--replicas={replicas}")
-            rule = f"--label=traefik.http.routers.{name}.rule=Host(`{host}`)"
             runs = (IMAGE, "/opt/source/run", "odoo", folder_of(name))
-            docker(lab, first, *CREATE, *own, rule, *runs, log=log)
+            docker(lab, first, *CREATE, *own, *_labels(name, host), *runs, log=log)
+
+
+def _labels(instance: str, host: str) -> tuple[str, ...]:
+    """The labels by which Traefik leads a host to an instance."""
+    return (
+        "--label=traefik.enable=true",
+        f"--label=traefik.http.routers.{instance}.rule=Host(`{host}`)",
+        f"--label=traefik.http.services.{instance}.loadbalancer.server.port=8069",
+    )
 
 
 def folder_of(instance: str) -> str:
@@ -139,8 +176,14 @@ def docker(
 
 
 def _load(lab: Lab, node: Node, log: Path) -> None:
-    if IMAGE not in docker(lab, node, "image", "ls", "--format={{.Repository}}:{{.Tag}}", log=log):
-        docker(lab, node, "load", "--quiet", f"--input=/opt/cutover/{ARCHIVE}", log=log)
+    """Give a machine's Docker the images; only the manager runs Traefik."""
+    archives_of = {IMAGE: ARCHIVE}
+    if node is manager(lab):
+        archives_of[traefik.IMAGE] = traefik.ARCHIVE
+    has = docker(lab, node, "image", "ls", "--format={{.Repository}}:{{.Tag}}", log=log)
+    for wanted, packed in archives_of.items():
+        if wanted not in has.split():
+            docker(lab, node, "load", "--quiet", f"--input=/opt/cutover/{packed}", log=log)
 
 
 def _join(lab: Lab, node: Node, words: list[str], log: Path) -> None:
@@ -182,7 +225,7 @@ def trouble(lab: Lab, log: Path) -> str:
         if has != f"{replicas}/{replicas}":
             return f"{name} has {has} of {replicas} tasks"
     # A manager may still count a task of a lost machine.
-    silent = [host for host in _hosts(lab) if not _answers(lab, one, host, log)]
+    silent = _silent(lab, one, log)
     return f"{', '.join(silent)} does not answer" if silent else ""
 
 
@@ -197,21 +240,24 @@ def _serves(node: dict[str, str], managers: Sequence[str]) -> bool:
     return serving and node["ManagerStatus"] in wanted
 
 
-def _hosts(lab: Lab) -> list[str]:
-    """The hosts that the old platform serves."""
-    assert lab.profile.swarm is not None
-    asked = [answer for it in lab.profile.swarm.services.values() for answer in it.answers]
-    own = [answer.host for answer in asked]
-    return [*own, *(host for host, replicas in INSTANCES.values() if replicas)]
+def _asked(lab: Lab) -> list[SwarmAnswers]:
+    """What the old platform answers: its sites, and customers' instances that run."""
+    declared = lab.profile.swarm
+    assert declared is not None
+    assert declared.instances is not None
+    sites = [answer for it in declared.services.values() for answer in it.answers]
+    own = declared.instances.model_dump(exclude={"names", "host"})
+    running = [host for host, replicas in INSTANCES.values() if replicas]
+    return [*sites, *(SwarmAnswers(host=host, **own) for host in running)]
 
 
-def _answers(lab: Lab, node: Node, host: str, log: Path) -> bool:
-    assert lab.profile.swarm is not None
-    assert lab.profile.swarm.instances is not None
-    url = f"http://{node.address}:{lab.profile.swarm.instances.port}/"
-    ask = ["curl", "--silent", "--max-time", "3", "--output", "/dev/null"]
-    ask += ["--write-out", "%{http_code}", "--header", f"Host: {host}", url]
-    return enter(lab, node, ask, log=log, check=False).startswith("2")
+def _silent(lab: Lab, node: Node, log: Path) -> list[str]:
+    """The hosts that do not answer as they must; all are asked side by side."""
+    asked = {(it.host, f"http://{node.address}:{it.port}{it.path}"): it for it in _asked(lab)}
+    words = [word for pair in asked for word in pair]
+    said = enter(lab, node, ["sh", "-c", ASK, "ask", *words], log=log, check=False)
+    seen = {(host, url): int(status) for host, url, status in map(str.split, said.splitlines())}
+    return [it.host for pair, it in asked.items() if seen.get(pair) not in it.status]
 
 
 def whole(lab: Lab, log: Path, within_s: float = 120) -> None:

@@ -16,6 +16,7 @@ VERSION = "3.6.12"
 HERE = LAB / "traefik"
 MODULE = "github.com/traefik/traefik/v3"
 ARCHIVE = "traefik.tar"
+IMAGE = f"lab/traefik:{VERSION}"
 STAMP = f"-X {MODULE}/pkg/version.Version={VERSION}+lab"
 KINDS = "docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml"
 # Clients of some 150 DNS providers, for certificates: without them the build takes four minutes
@@ -55,7 +56,7 @@ def archive() -> builds.Build:
         with archives.layers(target) as scratch:
             layer = scratch / "traefik"
             images.files_layer(layer, {"traefik": folder / "traefik"})
-            images.archive(target, [images.Image(f"lab/traefik:{VERSION}", (layer,))])
+            images.archive(target, [images.Image(IMAGE, (layer,))])
 
     return builds.Build("traefik-images", (*archives.code(), built.path.name.encode()), make)
 
@@ -92,7 +93,10 @@ def up(lab: Lab, log: Path) -> None:
 
 
 def sites(lab: Lab, log: Path) -> None:
-    """Certificates for the declared sites, signed by the authority that the profile names."""
+    """Certificates for the declared sites, signed by the authority that the profile names.
+
+    Each is for all hosts of its site's domain: the platform's services have no other.
+    """
     declared = lab.profile.ingress
     assert declared is not None
     assert declared.authority is not None
@@ -100,13 +104,14 @@ def sites(lab: Lab, log: Path) -> None:
         return
     authority = Authority("cutover lab")
     for site in declared.hosts:
-        certificate, key = authority.issue(site, days=3650)
+        name, _, domain = site.partition(".")
+        certificate, key = authority.issue(f"*.{domain}", days=3650)
         data = {"tls.crt": certificate, "tls.key": key}
         secret = {
             "apiVersion": "v1",
             "kind": "Secret",
             "type": "kubernetes.io/tls",
-            "metadata": {"name": site.partition(".")[0], "namespace": "ingress"},
+            "metadata": {"name": name, "namespace": "ingress"},
             "stringData": data,
         }
         insist(lab, "apply", "--filename=-", stdin=json.dumps(secret), log=log)

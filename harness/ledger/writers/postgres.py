@@ -29,6 +29,7 @@ from harness.ledger.checker import Found
 from harness.ledger.writers.protocol import (
     DATABASE_PORT,
     DatabasePlace,
+    Where,
     WriterSetup,
     seal,
     unsealed,
@@ -44,6 +45,8 @@ ACCOUNTS, EACH = 8, 100
 BANK_WRITERS = 3
 _MOST = 10
 _ACCOUNTS = "CREATE TABLE IF NOT EXISTS accounts (id int PRIMARY KEY, balance bigint NOT NULL)"
+# What a bank writes to, for a database that is made without its rows.
+TABLES = (_ROWS, _ACCOUNTS)
 _OPEN_ACCOUNTS = (
     "INSERT INTO accounts SELECT id, %s FROM generate_series(1, %s) id ON CONFLICT DO NOTHING"
 )
@@ -68,10 +71,10 @@ class Database:
     It tries the machines one after the other until one reaches the server.
     """
 
-    def __init__(self, stage: WriterSetup, number: int, place: DatabasePlace) -> None:
+    def __init__(self, stage: WriterSetup, number: int, where: Where) -> None:
         self._stage = stage
         self._number = number
-        self._place = place
+        self._where = where
         self._open: psycopg.Connection[TupleRow] | None = None
         self._abandoned = 0
         self._warnings: list[str] = []
@@ -117,7 +120,8 @@ class Database:
             self.drop(self._open)
 
     def _connect(self) -> psycopg.Connection[TupleRow]:
-        place, ways = self._place, self._stage.ways(self._number)
+        place = self._where()
+        ways = self._stage.ways(self._number) if place.machine is None else (place.machine,)
         forwards = [self._stage.tunnels.unix_forward(it, place.address, place.port) for it in ways]
         try:
             return psycopg.connect(
@@ -144,7 +148,7 @@ class Postgres:
     def __init__(self, stage: WriterSetup, number: int) -> None:
         self.name = f"postgres/{number}"
         self._run = stage.run
-        self._database = Database(stage, number, own(stage))
+        self._database = Database(stage, number, lambda: own(stage))
 
     def send(self, seq: int) -> None:
         connection = self._database.connected()
@@ -190,7 +194,7 @@ def awaited(database: Database) -> psycopg.Connection[TupleRow]:
 
 def prepare(stage: WriterSetup, place: DatabasePlace) -> None:
     """Create the table of the rows; NeverSent when no machine reaches the database in time."""
-    with closing(Database(stage, 0, place)) as database:
+    with closing(Database(stage, 0, lambda: place)) as database:
         connection = awaited(database)
         connection.execute(_ROWS)
         database.commit(connection)
@@ -218,14 +222,12 @@ class Bank:
 
     due = ACCOUNTS * EACH
 
-    def __init__(
-        self, stage: WriterSetup, number: int, place: DatabasePlace, kind: str = "bank"
-    ) -> None:
+    def __init__(self, stage: WriterSetup, number: int, where: Where, kind: str = "bank") -> None:
         self.name = f"{kind}/{number}"
         self._kind = kind
         self._stage = stage
-        self._database = Database(stage, number, place)
-        self._counting = Database(stage, number, place)
+        self._database = Database(stage, number, where)
+        self._counting = Database(stage, number, where)
 
     def send(self, seq: int) -> None:
         draw = random.Random(f"{self._stage.seed} {self.name} {seq}")
@@ -270,13 +272,13 @@ class Bank:
 def of_bank(stage: WriterSetup) -> Sequence[Bank]:
     place = own(stage)
     open_bank(stage, place)
-    return [Bank(stage, number, place) for number in range(BANK_WRITERS)]
+    return [Bank(stage, number, lambda: place) for number in range(BANK_WRITERS)]
 
 
 def open_bank(stage: WriterSetup, place: DatabasePlace) -> None:
     """Create the tables of a bank, and its accounts; NeverSent when nothing leads there."""
     prepare(stage, place)
-    with closing(Database(stage, 0, place)) as database:
+    with closing(Database(stage, 0, lambda: place)) as database:
         connection = database.connected()
         connection.execute(_ACCOUNTS)
         connection.execute(_OPEN_ACCOUNTS, (EACH, ACCOUNTS))

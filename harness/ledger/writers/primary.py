@@ -25,7 +25,7 @@ class Primary(Bank):
     """A writer of the bank; the last one drops the database when it closes."""
 
     def __init__(self, stage: WriterSetup, number: int, place: DatabasePlace) -> None:
-        super().__init__(stage, number, place, kind="primary")
+        super().__init__(stage, number, lambda: place, kind="primary")
         is_last = number == BANK_WRITERS - 1
         self._drops = _administration(stage, place) if is_last else None
         self._name = place.name
@@ -40,7 +40,7 @@ class Primary(Bank):
 
 
 def _administration(stage: WriterSetup, place: DatabasePlace) -> Database:
-    return Database(stage, 0, replace(place, name="postgres"))
+    return Database(stage, 0, lambda: replace(place, name="postgres"))
 
 
 def _drop(database: Database, name: str) -> None:

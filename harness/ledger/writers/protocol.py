@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from harness.ledger.checker import Found
 from harness.transport import Reach
@@ -25,13 +25,21 @@ _SEAL = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabasePlace:
-    """A database that writers write to: its server as the machines reach it, and who connects."""
+    """A database that writers write to: its server as the machines reach it, and who connects.
+
+    Without ``machine``, every machine reaches it.
+    """
 
     address: str
     port: int
     user: str
     password: str
     name: str
+    machine: str | None = None
+
+
+# Where writers connect next: the place changes when the database moves.
+Where: TypeAlias = Callable[[], DatabasePlace]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

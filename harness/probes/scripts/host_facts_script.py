@@ -129,7 +129,10 @@ def chrony() -> dict[str, object]:
 
 
 def swap() -> dict[str, object]:
-    """Swap in use now, and configuration that turns some on at the next boot."""
+    """Swap in use now, and configuration that turns some on at the next boot.
+
+    A masked unit, or one that other units only name (not-found), turns nothing on.
+    """
     active = [line.split()[0] for line in read("/proc/swaps").splitlines()[1:]]
     entries = [line.split() for line in read("/etc/fstab").splitlines()]
     fstab = [
@@ -138,8 +141,9 @@ def swap() -> dict[str, object]:
         if len(entry) > 3 and entry[0][0] != "#" and entry[2] == "swap" and "noauto" not in entry[3]
     ]
     listed = command("systemctl", "list-units", "--type=swap", "--all", "--plain", "--no-legend")
-    units = [line.split()[0] for line in listed[1].splitlines() if line.split()]
-    return {"active": active, "at_boot": fstab + units}
+    units = [line.split() for line in listed[1].splitlines() if line.split()]
+    starting = [name for name, load, *_ in units if load not in ("masked", "not-found")]
+    return {"active": active, "at_boot": fstab + starting}
 
 
 def disk(path: str) -> dict[str, object]:

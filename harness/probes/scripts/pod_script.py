@@ -28,6 +28,7 @@ from typing import TypedDict
 TRY_S = 2.0
 PAUSE_S = 0.05
 DATAGRAMS = 5
+NXDOMAIN = 3
 KINDS = ("small", "large", "tcp", "bulk", "service", "resolver", "nameserver", "server")
 SMALL, LARGE = 64, 1024 * 1024
 # From linux/in.h; the socket module does not name them everywhere.
@@ -140,8 +141,12 @@ def resolve(name: str) -> list[str]:
     return sorted({str(entry[4][0]) for entry in found})
 
 
+class NoSuchName(ValueError):
+    """The name server answered that there is no such name."""
+
+
 def ask_nameserver(server: str, name: str) -> list[str]:
-    """Ask one name server directly for an A record, by UDP."""
+    """Ask one name server directly for an A record, by UDP; NoSuchName when there is none."""
     question = b"".join(bytes([len(part)]) + part.encode() for part in name.split(".")) + b"\0"
     identity = os.urandom(2)
     query = identity + struct.pack("!HHHHH", 0x0100, 1, 0, 0, 0) + question + b"\0\1\0\1"
@@ -152,7 +157,8 @@ def ask_nameserver(server: str, name: str) -> list[str]:
         reply = asker.recv(4096)
     code, answers = reply[3] & 0x0F, struct.unpack("!H", reply[6:8])[0]
     if reply[:2] != identity or code:
-        raise ValueError(f"the name server answered with code {code}")
+        kind = NoSuchName if code == NXDOMAIN else ValueError
+        raise kind(f"the name server answered with code {code}")
     return addresses(reply, 12 + len(question) + 4, answers)
 
 

@@ -20,17 +20,14 @@ import fnmatch
 import http.client
 import json
 import re
-import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any
 
-# Docker's JSON, or made from it; reading it raises one of ODD if it is not as documented.
-Said = Any
-SOCKET = "/var/run/docker.sock"
-DOCKER_S = 10.0
+from harness.probes.scripts import docker_script
+from harness.probes.scripts.docker_script import ODD, TOLD_NOTHING, WHY, Said, ask
+
 ANSWER_S = 8.0
 SIDE_BY_SIDE = 8
 MOST_BYTES = 1024 * 1024
@@ -41,38 +38,10 @@ BEGUN_S = 60.0
 PAST_S = 3600.0
 # Time limit to ask all customers' instances together.
 INSTANCES_S = 40.0
-WHY = 160  # characters
-# Errors from an object that is not as Docker's API documents it.
-ODD = (AttributeError, IndexError, KeyError, TypeError, ValueError)
-# Errors from a Docker that cannot be understood at all.
-TOLD_NOTHING = (OSError, http.client.HTTPException, RuntimeError, *ODD)
 ROUTER_RULE = re.compile(r"^traefik\.http\.routers\.[^.]+\.rule$", re.IGNORECASE)
 # Not !Host(...), which is every other host, and not HostRegexp(...) or HostSNI(...).
 HOST = re.compile(r"(?<![\w!])Host\(([^)]*)\)")
 HOST_NAME = re.compile(r"[`\"']([A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)[`\"']")
-
-
-class Docker(http.client.HTTPConnection):
-    """One call to the Docker of this machine, through its socket."""
-
-    def __init__(self) -> None:
-        super().__init__("docker", timeout=DOCKER_S)
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(DOCKER_S)
-        self.sock.connect(SOCKET)
-
-
-def ask(path: str) -> Said:
-    """Docker's answer to a GET; RuntimeError with its message, OSError without an answer."""
-    with closing(Docker()) as docker:
-        docker.request("GET", path)
-        answer = docker.getresponse()
-        said = json.loads(answer.read())
-        if answer.status != 200:
-            raise RuntimeError(str(said.get("message", said))[-WHY:])
-        return said
 
 
 def node(said: Said) -> Said:
@@ -374,7 +343,7 @@ def look(wanted: Said = (), of_instances: Said = None) -> Said:
     try:
         docker = {"value": node(ask("/info"))}
     except PermissionError as error:
-        return {"error": f"{SOCKET}: {error.strerror}"}
+        return {"error": f"{docker_script.SOCKET}: {error.strerror}"}
     except TOLD_NOTHING as error:
         docker = {"silent": str(error) or type(error).__name__}
     knows = asked = None

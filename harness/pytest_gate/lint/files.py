@@ -15,12 +15,16 @@ from pathlib import Path
 
 from harness.checks import CHECKS, Check
 from harness.core.errors import ConfigError
+from harness.facts.switch import MOVES
 from harness.faults.fault import Fault
 from harness.probes import PROBES
 from harness.pytest_gate.catalogue import Scenario
 from harness.pytest_gate.lint import Mistake, at, place
-from harness.settings import GateFile, Requirement, Waiver, flaws, line_of, parse
-from harness.settings.drills import OF_BYSTANDERS, Drill, Load, Planned
+from harness.settings import GateFile, Profile, Requirement, Waiver, flaws, line_of, parse
+from harness.settings.drills import OF_BYSTANDERS, Drill, Planned
+from harness.settings.files import Frozen
+from harness.settings.journeys import Journeys
+from harness.settings.loads import Load
 
 # File name patterns of each folder, needed for the file to be read.
 _READ: Mapping[str, str] = {
@@ -28,6 +32,7 @@ _READ: Mapping[str, str] = {
     "scenarios/waivers": "*.yaml",
     "scenarios/drills": "*.yaml",
     "scenarios/clusters": "*.yaml",
+    "scenarios/journeys": "*.yaml",
 }
 
 _DRILLS = "scenarios/drills"
@@ -142,7 +147,7 @@ def drills(
     paths = sorted((root / _DRILLS).glob("*.yaml"))
     known = {path.stem: path for path in paths if path.stem != _NO_DRILL}
     for name, scenario in rows.items():
-        if name not in known:
+        if name not in known and name not in MOVES:
             yield Mistake(where=at(scenario), says=f"there is no drill {name} in {_DRILLS}")
     for name, path in known.items():
         where = path.relative_to(root).as_posix()
@@ -160,6 +165,15 @@ def drills(
             yield Mistake(where=f"{where}:{line}", says=f"there is no load {drill.load}")
         yield from _of_faults(where, path, drill, faults)
         yield from _of_looks(where, path, drill)
+
+
+def clusters(root: Path) -> Iterator[Mistake]:
+    """Cluster profiles, and the journeys that they name, that are not valid."""
+    models: Mapping[str, type[Frozen]] = {"clusters": Profile, "journeys": Journeys}
+    for folder, model in models.items():
+        for path, name in _yaml(root, f"scenarios/{folder}"):
+            for it in flaws(model, path):
+                yield Mistake(where=f"{name}:{it.line}", says=it.says)
 
 
 def unhealable(faults: Mapping[str, object], root: Path) -> Iterator[Mistake]:
@@ -204,7 +218,9 @@ def _of_looks(where: str, path: Path, drill: Drill) -> Iterator[Mistake]:
     for check in dict.fromkeys([*drill.looks.during, *drill.looks.checks]):
         if check not in CHECKS:
             yield Mistake(where=f"{where}:{line}", says=f"there is no check named “{check}”")
-    if drill.targets[OF_BYSTANDERS].number > min(it.hold_s for it in drill.faults):
+    if drill.looks.during and drill.targets[OF_BYSTANDERS].number > min(
+        it.hold_s for it in drill.faults
+    ):
         line = line_of(path, ("targets", OF_BYSTANDERS))
         says = f"{OF_BYSTANDERS} is longer than the fault holds, and nothing is observed after it"
         yield Mistake(where=f"{where}:{line}", says=says)

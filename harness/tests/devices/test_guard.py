@@ -172,7 +172,8 @@ def without_gpt(one: Disk) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def damaged_gpt(one: Disk) -> Iterator[dict[str, Any]]:
-    one.write(0, 1024 + 128 + 20, b"\xff")
+    # An attribute of the second entry: none of them is set. A byte of its PARTUUID may be 0xff.
+    one.write(0, 1024 + 128 + 48, b"\xff")
     yield {}
 
 

@@ -18,7 +18,7 @@ from harness.core.waiting import until
 from harness.ledger.platform import DURABLE, SERVE, Platform, namespace
 from harness.ledger.recorder import Recorder, recorded
 from harness.ledger.result import LedgerResult, observed
-from harness.tests import clean_drills
+from harness.tests import clean_drills, clean_shift
 from harness.tests.lab.world import World
 from harness.transport.reach import _setns, connect
 from harness.transport.ssh import Tunnels
@@ -32,9 +32,13 @@ LOST, INVENTED, ON_TIME, BANK = (
     "the bank's total never changed",
 )
 _TARGETS = {"lost_count": 0.0, "duplicated_count": 0.0, "invented_count": 0.0}
-# The checks of a drill's or a soak's ledger that give the same result if the rest went well.
+# The checks of another ledger (drill, soak, move) that give the same result if the rest went well.
 _ALSO: Mapping[str, tuple[str, ...]] = {
-    LOST: ("the drill lost no acknowledged write", "the soak lost no acknowledged write"),
+    LOST: (
+        "the drill lost no acknowledged write",
+        "the soak lost no acknowledged write",
+        "the move loses no acknowledged write",
+    ),
     INVENTED: (
         "the drill left no write twice or from nowhere",
         "the soak left no write twice or from nowhere",
@@ -95,12 +99,14 @@ class Kept:
         targets = _TARGETS | {"outage_s": outage_s}
         well = clean_drills.seen()
         well["drills"][clean_drills.DRILL]["targets"] = {k: ["≤", n] for k, n in targets.items()}
+        cluster = self.world.lab.profile.cluster()
+        (moved,) = clean_shift.seen()["shift"].values()
+        well["shift"] = {cluster.name: moved | {"ledger": observed(self.tallies)}}
         observations += [
             Observation(probe=probe, target=target, at=0.0, took_s=1.0, value=value)
             for probe, seen in well.items()
             for target, value in seen.items()
         ]
-        cluster = self.world.lab.profile.cluster()
         case = Case(cluster=cluster, targets=targets, observations=observations)
         return CHECKS[check](case)
 

@@ -126,7 +126,7 @@ def leaving_nothing(
         for fault, node, as_it_was in zip(faults, nodes, before, strict=True):
             left = do(partial(_left, name=node.name))
             assert list(left.armed) == [fault.id]
-            assert not left.strays
+            assert not left.leftovers
             assert traces(world, node) != as_it_was
         yield lives
     for node, as_it_was in zip(nodes, before, strict=True):

@@ -196,7 +196,7 @@ def test_what_is_left_without_an_undo_is_found_and_can_be_removed(world: World, 
     world.do(node, "systemd-run", "--unit=cutover-fault-dead", "--collect", "sleep", "60")
 
     def remove(reach: Reach) -> int:
-        found = NodeUndoStore(reach, node.name).left().strays
+        found = NodeUndoStore(reach, node.name).left().leftovers
         statuses = [reach.shell.run(node.name, command).status for command in found]
         assert not any(statuses), found
         return len(found)

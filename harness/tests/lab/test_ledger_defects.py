@@ -61,6 +61,7 @@ def serving(more: str) -> str:
     "no acknowledged write is lost",
     "the drill lost no acknowledged write",
     "the soak lost no acknowledged write",
+    "the move loses no acknowledged write",
 )
 def test_a_database_that_commits_before_it_writes_its_log_is_caught(world: World) -> None:
     loose = {**DURABLE, "synchronous_commit": "off", "wal_writer_delay": "10s"}

@@ -57,25 +57,26 @@ def test_a_stopped_member_and_then_one_without_room_are_found(world: World) -> N
 @pytest.mark.defect(
     "etcd writes its log fast enough", "etcd's members are near enough to each other"
 )
-def test_a_member_with_a_slow_disk_and_a_crowded_link_is_found(world: World) -> None:
-    three = world.three
-    etcd = world.do(three, "pgrep", "-x", "etcd").strip()
+def test_a_member_with_a_slow_disk_and_one_behind_a_crowded_link_are_found(world: World) -> None:
+    """Two members: the log of one that hears little of the leader has too few writes to judge."""
+    two, three = world.two, world.three
+    etcd = world.do(two, "pgrep", "-x", "etcd").strip()
     slow = ("strace", "-f", "-q", "-o", "/dev/null", "-e", "trace=fdatasync", "-p", etcd)
     # A sender that always has one more packet in the queue of a narrow link.
     crowd = ("socat", "-u", "-b1400", "OPEN:/dev/zero", f"UDP-SENDTO:{world.one.address}:9")
-    narrow = ("root", "tbf", "rate", "3mbit", "burst", "3000", "latency", "3s")
+    narrow = ("root", "tbf", "rate", "2mbit", "burst", "3000", "latency", "3s")
     world.do(three, "tc", "qdisc", "replace", "dev", "host0", *narrow)
     try:
         with (
-            beside(world, three, *slow, "-e", "inject=fdatasync:delay_enter=300000"),
+            beside(world, two, *slow, "-e", "inject=fdatasync:delay_enter=700000"),
             beside(world, three, *crowd, unit="crowd"),
         ):
             ruling = world.gate("W1-ETCD")
     finally:
         world.do(three, "tc", "qdisc", "delete", "dev", "host0", "root")
-    slow_words = f"{three.name}: expected a p99 of at most 200 ms for a WAL fsync"
+    slow_words = f"{two.name}: expected a p99 of at most 500 ms for a WAL fsync"
     far_words = (
-        f"{three.name} → {world.one.name}: expected a p99 of at most 200 ms for a round trip"
+        f"{three.name} → {world.one.name}: expected a p99 of at most 250 ms for a round trip"
     )
     says(ruling, "W1-ETCD", slow_words, far_words)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 
 import pytest
@@ -27,10 +28,13 @@ from harness.tests.lab.world import World
 def test_a_machine_without_power_and_one_without_its_kubelet_are_found(world: World) -> None:
     """Kubernetes misses both after 50 s; the first comes back whole by itself, with its undo.
 
-    A lost leader of the controller managers would be replaced before its machine is missed.
+    A lost leader of the controller managers would be replaced before its machine is missed, and
+    the active metadata server before CephFS answers again: the machine without power has neither.
     """
-    leader = elected(world)
-    one, two, three = sorted(world.lab.nodes, key=lambda node: node.name != leader)
+    leader, served = elected(world), active_mds(world)
+    one, two, three = sorted(
+        world.lab.nodes, key=lambda node: (node.name != leader, node.name == served)
+    )
     fault = StopRke2(id=new_id(), machine=three.name)
     with inside(world) as do:
         with with_an_undo(world, two):
@@ -61,6 +65,13 @@ def elected(world: World) -> str:
     lease = ("lease/kube-controller-manager", "--namespace=kube-system")
     holder = world.kubectl("get", *lease, "--output=jsonpath={.spec.holderIdentity}")
     return holder.partition("_")[0]
+
+
+def active_mds(world: World) -> str:
+    """The machine whose metadata server is active."""
+    told = json.loads(world.do(world.one, "ceph", "status", "--format=json"))
+    (rank,) = told["fsmap"]["by_rank"]
+    return str(rank["name"])
 
 
 @pytest.mark.defect(

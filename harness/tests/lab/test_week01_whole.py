@@ -14,9 +14,7 @@ BUILT = (
 
 def test_a_whole_lab_is_green(world: World) -> None:
     ruling = world.gate(*BUILT, run=by_hand)
-    assert {r: ruling.outcome(r) for r in BUILT} == dict.fromkeys(BUILT, "pass"), [
-        ruling.reason(r) for r in BUILT
-    ]
+    assert {r: ruling.reason(r) for r in BUILT if ruling.outcome(r) != "pass"} == {}
     assert ruling.status == Exit.GO
     assert ruling["W1-SNAPSHOT"]["measured"]["keys_count"] > 100
     assert ruling["W1-SWARM"]["measured"]["missing_tasks_count"] == 0

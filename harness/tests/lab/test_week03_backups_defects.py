@@ -16,7 +16,8 @@ from harness.tests.lab.world import World
 
 SHARED, ALONE = "one shared claim holds the backups", "no instance has a backup claim of its own"
 LAYOUT = "backups lie as declared"
-CLAIM, PLATFORM, SPACE = "odoo-backups-storage", "platform", "test-backups"
+FILE = "acme_20251101_000000_database.sql"
+CLAIM, PLATFORM, SPACE = "odoo-backups-storage", "saasodoo", "test-backups"
 
 
 @pytest.fixture
@@ -67,17 +68,17 @@ def test_backups_in_one_shared_claim_are_proven_and_each_defect_is_found(
     space.apply(once("acme-backup", "400Gi"))
     folder(space, "acme-backup")
     world.do(world.one, "rmdir", f"{at}/staging")
-    world.do(world.one, "mv", f"{at}/active/acme", f"{at}/acme")
+    world.do(world.one, "mv", f"{at}/active/{FILE}", f"{at}/{FILE}")
     try:
         says(
             world.gate("W3-BACKUPS"),
             "W3-BACKUPS",
             f"{SPACE}/acme-backup: expected no backup claim beside the shared one",
             "expected a folder staging/, seen none",
-            "expected only active/ and staging/ at the top, seen the folder acme",
+            f"expected only active/, staging/ and temp/ at the top, seen the file {FILE}",
         )
     finally:
-        world.do(world.one, "mv", f"{at}/acme", f"{at}/active/acme")
+        world.do(world.one, "mv", f"{at}/{FILE}", f"{at}/active/{FILE}")
         world.do(world.one, "mkdir", f"{at}/staging")
     # The same claim, declared to be the shared one, is of the wrong kind.
     found = ask(declaring(world, "acme-backup"), "backup-claims", SHARED)

@@ -15,7 +15,7 @@ from harness.tests.lab.red import says
 from harness.tests.lab.world import World
 
 # Writes a second to the disk, of which each of the bench's takes several.
-WRITES = 600
+WRITES = 1200
 
 
 @contextmanager
@@ -61,7 +61,8 @@ def _name(pid: int) -> str:
 @pytest.mark.defect("each disk commits fast enough", "each disk is as fast as its baseline")
 def test_a_throttled_disk_is_found_on_exactly_its_machine(world: World) -> None:
     """Its baseline was recorded when the lab was built."""
-    cluster = world.profile_with([("number: 20\n", "number: 200\n")])
+    stricter = [("number: 20\n", "number: 200\n"), ("number: 80\n", "number: 60\n")]
+    cluster = world.profile_with(stricter)
     with throttled(world, world.two):
         ruling = world.gate("W3-BENCH", cluster=cluster)
     says(ruling, "W3-BENCH", "expected 200 committed writes/s, seen", "below its baseline of")

@@ -89,9 +89,11 @@ def test_an_operator_that_falls_back_and_one_changed_file_of_a_customer_are_foun
     assert {outcome for outcome, _ in equal(world).values()} == {"pass"}
 
 
-def drill(world: World) -> subprocess.CompletedProcess[str]:
+def drill(
+    world: World, name: str = "kill-primary", within_s: float = 600
+) -> subprocess.CompletedProcess[str]:
     words = ["--allow-disruption", "--json", "--cluster", world.lab.name]
-    return cutover(["drill", "kill-primary", *words], 600)
+    return cutover(["drill", name, *words], within_s)
 
 
 def lose_some(world: World) -> None:
@@ -128,3 +130,15 @@ def test_the_primary_is_killed_and_nothing_that_was_acknowledged_is_lost(world: 
     # The drill's own database is gone.
     left = "select count(*) from pg_database where datname like 'cutover%'"
     assert sql(world, "postgres", left) == "0"
+
+
+@pytest.mark.long
+def test_the_disk_of_the_primary_is_full_and_nothing_that_was_acknowledged_is_lost(
+    world: World,
+) -> None:
+    """A claim of the lab is a folder of CephFS with a quota: a sparse file fills it."""
+    done = drill(world, "fill-primary-volume", 1200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for node in world.lab.nodes:
+        found = world.do(node, "find", "/mnt/cephfs/volumes", "-name", "cutover-fill-*")
+        assert not found

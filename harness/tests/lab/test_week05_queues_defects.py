@@ -36,7 +36,8 @@ def read(name):
 
 class Rabbit(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        found = [{"vhost": "/", "name": it, "messages": n} for it, n in read("queues").items()]
+        idle = {"vhost": "/", "messages_unacknowledged": 0, "consumers": 0}
+        found = [{**idle, "name": it, "messages_ready": n} for it, n in read("queues").items()]
         body = json.dumps(found).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))

@@ -13,6 +13,8 @@ from harness.tests.lab.asking import ask
 from harness.tests.lab.world import World
 
 NAMES = "each service has its declared name and port"
+THROUGH = "each service reaches what it calls from its own pods"
+READS = "each service reads its database"
 ONCE = "each side effect is registered exactly once"
 ALONE = "no write is acknowledged by the primary alone"
 CLAIMS = "PostgreSQL is ready on claims of its own"
@@ -33,6 +35,11 @@ services:
     user-service: {{port: 8001}}
     billing-service: {{port: 8004}}
     postgres: {{port: 5432, now: "pooler:6432", because: a pooler is in between}}
+  callers:
+    user-service:
+      selector: app=db
+      calls: [user-service, billing-service, postgres]
+      reads: {{path: /users.json, has: {{/0: acme}}}}
 registrations:
   the webhook: {{namespace: {SPACE}, selector: app=db, command: [cat, /tmp/hooks], entry: billing}}
 postgres:
@@ -77,7 +84,9 @@ def profile(world: World) -> str:
     password = world.scratch / "any-password"
     password.write_text("any\n")
     declared = textwrap.dedent(DECLARED).replace("PASSWORD", str(password))
-    return world.profile_with([(world.section("postgres"), declared)])
+    own = ("services", "registrations")
+    changes = [*((world.section(it), "") for it in own), (world.section("postgres"), declared)]
+    return world.profile_with(changes)
 
 
 def service(name: str, port: int, app: str = "db") -> dict[str, object]:
@@ -141,3 +150,32 @@ def test_services_webhooks_and_commits_that_are_not_as_declared_are_found(
     assert "db: " in reason
     assert "seen synchronous_standby_names is empty" in reason
     assert "seen synchronous_commit=off for role billing_service" in reason
+
+
+@pytest.mark.defect(
+    "each service reaches what it calls from its own pods", "each service reads its database"
+)
+def test_a_lost_name_a_shut_port_and_an_answer_without_a_database_are_found(
+    space: objects.Namespace, profile: str
+) -> None:
+    serve = "(cd /tmp/www; setsid python3 -m http.server $0 >/dev/null 2>&1 & echo $! >/tmp/$0)"
+    space.run("db", "sh", "-c", """mkdir /tmp/www && echo '["acme"]' > /tmp/www/users.json""")
+    for port in ("8001", "8004", "6432"):
+        space.run("db", "sh", "-c", serve, port)
+    until(
+        lambda: ask(profile, "service-calls", THROUGH)[THROUGH][0] == "pass",
+        within_s=60,
+        what="the services answer",
+    )
+    found = ask(profile, "service-calls", THROUGH, READS)
+    assert [found[it][0] for it in (THROUGH, READS)] == ["pass", "pass"], found
+
+    space.run("db", "sh", "-c", """echo '{"status": "healthy"}' > /tmp/www/users.json""")
+    space.run("db", "sh", "-c", "kill $(cat /tmp/8004)")
+    space.kubectl("delete", "service", "pooler")
+    found = ask(profile, "service-calls", THROUGH, READS)
+    assert [found[it][0] for it in (THROUGH, READS)] == ["fail", "fail"], found
+    assert "user-service → postgres:5432: expected a connection from db" in found[THROUGH][1]
+    assert "its name is not known" in found[THROUGH][1]
+    assert "user-service → billing-service:8004: expected a connection" in found[THROUGH][1]
+    assert 'user-service /users.json: expected /0 "acme", seen nothing' in found[READS][1]

@@ -1,57 +1,144 @@
-"""Seeded defects of W7-PARITY: the old platform's front page, and a pod that serves the same."""
+"""Seeded defects of W7-PARITY and W7-SERVICES: the new platform's services answer otherwise."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import pytest
 
 from harness.core.waiting import until
-from harness.tests.lab import objects
 from harness.tests.lab.asking import ask
+from harness.tests.lab.red import says
+from harness.tests.lab.test_week05_databases import NAME, PRIMARY
 from harness.tests.lab.world import World
 
 SAME = "both platforms give the same answers"
-HOST = "app.lab.example"
-SPACE = "test-parity"
-DECLARED = f"""
-parity:
-  old: {{address: 10.0.0.2, port: 8080}}
-  new: {{address: 10.0.0.1}}
-  requests:
-    front page: {{host: {HOST}, path: /}}
-    no page: {{host: {HOST}, path: /none}}
+ONCE = "each side effect is registered exactly once"
+SPACE = "saasodoo"
+# Each in a service that the requests of the lab's profile meet.
+DEFECTS = {
+    "user": "renamed-field",
+    "instance": "error-body",
+    "billing": "lost-header,webhook-twice",
+    "notification": "changed-redirect",
+}
+HOOKS = "delete from tenant_kvs where record_id > 1"
+
+
+def start(world: World, defects: dict[str, str]) -> None:
+    """Start services again with these defects; an empty one means none.
+
+    Returns when only the new pods are there: an ingress sends requests to a pod for a moment
+    after its end.
+    """
+    here = f"--namespace={SPACE}"
+    for name, value in defects.items():
+        world.kubectl("set", "env", f"deployment/{name}-service", here, f"DEFECTS={value}")
+    for name in defects:
+        world.kubectl("rollout", "status", f"deployment/{name}-service", here, "--timeout=120s")
+    names = ",".join(f"{name}-service" for name in defects)
+    pods = ("get", "pods", here, f"--selector=app in ({names})")
+    ending = ("--output=jsonpath={.items[*].metadata.deletionTimestamp}",)
+    until(lambda: not world.kubectl(*pods, *ending), within_s=60, what="old pods are gone")
+
+
+@pytest.fixture
+def well_again(world: World) -> Iterator[None]:
+    """The services of the lab have no defect afterwards, and KillBill calls one webhook."""
+    try:
+        yield
+    finally:
+        start(world, dict.fromkeys(DEFECTS, ""))
+        pod = ("exec", f"--namespace={SPACE}", "deployment/killbill-db", "--")
+        world.kubectl(*pod, "mariadb", "--socket=/tmp/mariadb.sock", "killbill", "-e", HOOKS)
+
+
+@pytest.mark.defect(
+    "both platforms give the same answers", "each side effect is registered exactly once"
+)
+@pytest.mark.usefixtures("well_again")
+def test_answers_that_differ_and_a_webhook_that_is_there_twice_are_found(world: World) -> None:
+    profile = world.lab.name
+    for probe, check in (("parity", SAME), ("registrations", ONCE)):
+        outcome, reason = ask(profile, probe, check)[check]
+        assert outcome == "pass", reason
+
+    start(world, DEFECTS)
+    outcome, reason = ask(profile, "parity", SAME)[SAME]
+    assert outcome == "fail", reason
+    for words in (
+        "user: body /status",
+        "missing: status: expected 404 as on the old platform, seen 200",
+        "plans: header x-service-version",
+        "redirect: header location",
+    ):
+        assert words in reason
+    outcome, reason = ask(profile, "registrations", ONCE)[ONCE]
+    assert (outcome, "expected one entry with 'billing-service', seen 2" in reason) == (
+        "fail",
+        True,
+    )
+
+
+REGISTER = """
+    new customer:
+      method: POST
+      host: api.lab.example
+      path: /user/auth/register
+      body: {email: "{customer}@lab.example", password: "{password}"}
+      writes: true
+    log in:
+      method: POST
+      host: api.lab.example
+      path: /user/auth/login
+      body: {email: "{customer}@lab.example", password: "{password}"}
+      writes: true
+      keep: {token: /tokens/access_token}
+      removes:
+        - method: DELETE
+          host: api.lab.example
+          path: /user/users/account?confirmation=DELETE
+          headers: {Authorization: "Bearer {token}"}
   rules:
-    - {{at: "header [!cl]*", because: another web server}}
-    - {{at: "header last-modified", because: another file}}
-    - {{requests: no page, at: "[hb]* *", because: another web server's words}}
+    - {requests: "new customer", at: "body /customer/id", because: each side gives its own}
+    - {requests: "log in", at: "body /customer/*", because: each side gives its own}
+    - {requests: "log in", at: "body /tokens/*", because: each side gives its own}
 """
 
 
-@pytest.mark.defect("both platforms give the same answers")
-def test_a_page_that_changed_and_one_that_came_are_found(world: World) -> None:
-    profile = world.profile_with([("\nstack:", f"{DECLARED}\nstack:")])
-    get = ("curl", "--silent", "--header", f"Host: {HOST}")
-    page = world.do(world.two, *get, "http://10.0.0.2:8080/")
-    serve = 'mkdir /tmp/www && cd /tmp/www && printf %s "$1" > index.html && '
-    serve += "exec python3 -m http.server 8080"
-    with objects.namespace(world, SPACE) as space:
-        space.apply(
-            objects.pod(
-                "web", world.one.name, "sh", "-c", serve, "sh", page, labels={"app": "web"}
-            ),
-            objects.service("web", {"app": "web"}, 8080),
-            objects.ingress("web", HOST, "web"),
-        )
-        space.ready("web")
-        until(
-            lambda: world.do(world.one, *get, "http://10.0.0.1/") == page,
-            within_s=30,
-            what="the ingress leads to the pod",
-        )
-        outcome, reason = ask(profile, "parity", SAME)[SAME]
-        assert outcome == "pass", reason
+def remove_customers(world: World) -> None:
+    """Remove the harness's customers from both platforms: their databases must be equal again."""
+    old = "docker exec $(docker ps --quiet --filter name=saasodoo_postgres) psql --host=/tmp"
+    pods = ("get", "pods", "--namespace=saasodoo", PRIMARY, NAME)
+    new = ("exec", "--namespace=saasodoo", world.kubectl(*pods), "--container=postgres", "--")
+    for database, gone in (
+        ("auth", "delete from users where email like 'cutover-%'"),
+        ("communication", "delete from email_queue where recipient like 'cutover-%'"),
+    ):
+        words = f'--dbname={database} --command="{gone}"'
+        world.do(world.two, "sh", "-c", f"{old} --username=postgres {words}")
+        world.kubectl(*new, "psql", f"--dbname={database}", f"--command={gone}")
 
-        space.run("web", "sh", "-c", "cd /tmp/www && echo other >> index.html && mkdir none")
-        outcome, reason = ask(profile, "parity", SAME)[SAME]
-        assert outcome == "fail", reason
-        assert "front page: body line" in reason
-        assert "no page: status: expected 404 as on the old platform, seen 301" in reason
+
+@pytest.mark.defect(
+    "both platforms give the same answers to writes", "what the requests made is removed again"
+)
+def test_a_lost_header_of_a_write_and_a_customer_who_stays_are_found(world: World) -> None:
+    front = "parity:\n  old: {address: 10.0.0.2, port: 8080}\n  new: {address: 10.0.0.1}\n"
+    declared = f"{front}  requests:{REGISTER}"
+    profile = world.profile_with([(world.section("parity"), declared)])
+    try:
+        start(world, {"user": "lost-header,renamed-field"})
+        ruling = world.gate("W7-PARITY", cluster=profile, disrupt=True)
+    finally:
+        start(world, {"user": ""})
+    says(ruling, "W7-PARITY", "new customer: header x-service-version: expected", "seen nothing")
+    assert "could not be removed" not in ruling.reason("W7-PARITY")
+
+    stays = declared.replace("confirmation=DELETE", "confirmation=NO")
+    profile = world.profile_with([(world.section("parity"), stays)])
+    try:
+        ruling = world.gate("W7-PARITY", cluster=profile, disrupt=True)
+    finally:
+        remove_customers(world)
+    says(ruling, "W7-PARITY", "could not be removed", outcome="not_proven")

@@ -1,25 +1,23 @@
-"""Seeded defects of W9-LOAD: a generator, and then the ingress, that stands still."""
+"""Seeded defects of W9-LOAD: a generator and an ingress that stand still, and a slower platform."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 
 from harness.core.parallel import begin
 from harness.core.waiting import until
-from harness.tests.lab.asking import ask
+from harness.tests.lab.forked import cutover
 from harness.tests.lab.world import World
 
-OFFERED = "every load was offered as planned"
-ANSWERED = "requests are answered under load"
-IN_TIME = "requests are answered in time under load"
-ALL = (OFFERED, ANSWERED, IN_TIME)
 LOAD = """
 schema: 1
 name: short
@@ -30,6 +28,8 @@ paths: [/healthz]
 stages: [{requests_per_s: 20, for_s: 6}]
 p99_ms: 400
 """
+VISIT = "{host: api.lab.example, path: /user/health/database, says: passed}"
+SERVICES = LOAD.replace("paths: [/healthz]", f"journeys: [{{steps: [{VISIT}]}}]")
 
 
 def generator() -> int:
@@ -75,6 +75,13 @@ def meanwhile(work: Callable[[Event], None]) -> Iterator[None]:
         call.result(timeout=30)
 
 
+def offered(profile: str, name: str, *options: str) -> tuple[int, dict[str, Any]]:
+    """The exit status of `./cutover load`, and its verdict on W9-LOAD."""
+    done = cutover(["load", name, f"--cluster={profile}", "--json", *options], 400)
+    (judged,) = json.loads(done.stdout)["requirements"]
+    return done.returncode, judged
+
+
 @pytest.mark.defect(
     "every load was offered as planned",
     "requests are answered under load",
@@ -84,18 +91,37 @@ def test_a_generator_and_an_ingress_that_stand_still_are_told_apart(
     world: World, tmp_path: Path
 ) -> None:
     (tmp_path / "short.yaml").write_text(LOAD)
-    load = ("loads: [busy-hour]", f"loads: [{tmp_path / 'short.yaml'}]")
-    profile = world.profile_with([load])
+    name = str(tmp_path / "short.yaml")
     with meanwhile(stand_still):
-        found = ask(profile, "loads", *ALL)
-    assert {outcome for outcome, _ in found.values()} == {"not_proven"}, found
-    assert "% of the planned requests were sent on time, expected 99 %" in found[OFFERED][1]
+        status, judged = offered(world.profile_with([]), name)
+    assert (status, judged["verdict"]) == (3, "not_proven"), judged
+    assert "% of the planned requests were sent on time, expected 99 %" in judged["reason"]
 
     wrong = ("paths: [{path: /healthz, status: 200}]", "paths: [/healthz, /none]")
-    profile = world.profile_with([load, wrong])
+    profile = world.profile_with([wrong])
     with meanwhile(lambda ended: pause(world, ended)):
-        found = ask(profile, "loads", *ALL)
-    assert found[OFFERED][0] == "pass", found
-    assert found[ANSWERED][0] == found[IN_TIME][0] == "fail", found
-    assert "× status 404" in found[ANSWERED][1]
-    assert "expected 99 % of answers within 400 ms, seen" in found[IN_TIME][1]
+        status, judged = offered(profile, name)
+    assert (status, judged["verdict"]) == (1, "fail"), judged
+    assert "× status 404" in judged["reason"]
+    assert "expected 99 % of answers within 400 ms, seen" in judged["reason"]
+
+
+@pytest.mark.defect("the new platform is no slower under the same load")
+def test_a_platform_that_became_slower_than_the_recorded_old_one_fails(
+    world: World, tmp_path: Path
+) -> None:
+    """The old platform's front is recorded, and the new one's pauses while it is compared."""
+    (tmp_path / "short.yaml").write_text(SERVICES)
+    name = str(tmp_path / "short.yaml")
+    profile = world.profile_with(
+        [("port: 8080}\n# What pods", "port: 8080, pairs: 4}\n# What pods")]
+    )
+    runs = tmp_path / "old.json"
+    told = ["load", name, f"--cluster={profile}", f"--record={runs}", "--allow-disruption"]
+    done = cutover(told, 300)
+    assert done.returncode == 0, done.stderr
+    with meanwhile(lambda ended: pause(world, ended)):
+        status, judged = offered(profile, name, f"--baseline={runs}")
+    assert (status, judged["verdict"]) == (1, "fail"), judged
+    assert "expected p99 at most 3 × the old platform's, seen" in judged["reason"]
+    assert judged["measured"]["slower_ratio"] > 3

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 from typing import Any, TypeAlias
 
 from harness.core.waiting import until
@@ -172,7 +173,7 @@ class World:
 
     def section(self, name: str) -> str:
         """The words of a section of the lab's profile, as ``profile_with`` replaces them."""
-        text = (ROOT / "scenarios/clusters/lab.yaml").read_text()
+        text = _whole_profile()
         found = re.search(rf"^{name}:.*\n(?:[ -].*\n|\n(?= ))*", text, re.MULTILINE)
         assert found is not None, f"the lab's profile has no section {name}"
         return found[0]
@@ -182,7 +183,7 @@ class World:
 
         It has no lab section: the harness treats it like any other cluster.
         """
-        text = (ROOT / "scenarios/clusters/lab.yaml").read_text()
+        text = _whole_profile()
         text = text[: text.index("\nlab:")] + "\n"
         for old, new in changes:
             assert old in text, f"the lab's profile does not say {old!r}"
@@ -190,3 +191,12 @@ class World:
         path = self.scratch / "changed.yaml"
         path.write_text(text)
         return str(path)
+
+
+def _whole_profile() -> str:
+    """The lab's profile, which has its journeys in itself."""
+    text = (ROOT / "scenarios/clusters/lab.yaml").read_text()
+    journeys = (ROOT / "scenarios/journeys/lab.yaml").read_text()
+    named = "journeys: lab\n"
+    assert named in text
+    return text.replace(named, f"journeys:\n{indent(journeys, '  ')}")

@@ -151,8 +151,16 @@ def catalogue(connection: Connection, salt: bytes) -> dict[str, str]:
     return found | _accounts(connection, salt)
 
 
+def accounts(connection: Connection) -> list[str]:
+    """Each account as ``user@host``, and each role by its name."""
+    return [
+        str(user) if is_role else f"{user}@{host}"
+        for user, host, is_role, *_ in rows(connection, _ACCOUNTS)
+    ]
+
+
 def _accounts(connection: Connection, salt: bytes) -> dict[str, str]:
-    """The grants of each account and role."""
+    """The grants of each account and role, in order."""
     found = {}
     for user, host, is_role, default_role, locked in rows(connection, _ACCOUNTS):
         whose = _text(connection, user) + ("" if is_role else f"@{_text(connection, host)}")
@@ -160,8 +168,8 @@ def _accounts(connection: Connection, salt: bytes) -> dict[str, str]:
         parts += [f"default role {default_role}"] if default_role else []
         parts += ["locked"] if locked in ("1", "true") else []
         name = f"role {user}" if is_role else f"user {user}@{host}"
-        # A restored dump of accounts may hold a grant twice.
-        found[name] = "; ".join(dict.fromkeys(parts))
+        # A restored dump of accounts may hold a grant twice, and in another order.
+        found[name] = "; ".join(sorted({*parts}))
     return found
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.backup.equality.mariadb.session import Connection, Row, quoted, rows, stream
+from harness.backup.equality.mariadb.wire import raw_rows
 from harness.backup.equality.streams import (
     FIRST,
     Line,
@@ -129,8 +130,7 @@ def _doubt(kind: str, engine: str) -> str:
 
 def digest(connection: Connection, table: Table) -> TableSide:
     """The digest of all rows, and their number; NotProven or Unreachable if it cannot be read."""
-    found = map(packed, stream(connection, table.in_order()))
-    return digest_of(found, in_order=bool(table.key))
+    return digest_of(raw_rows(connection, table.in_order()), in_order=bool(table.key))
 
 
 def both_digests(

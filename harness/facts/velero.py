@@ -1,0 +1,77 @@
+"""Velero: its schedules, their backups, the volumes in these, and where they are kept.
+
+Times are UTC seconds; a claim is "namespace/name".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.facts.schema import Fact, OrUnknown
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """``location`` is where it keeps its backups; None: where Velero does by default."""
+
+    phase: str
+    paused: bool
+    location: str | None
+    errors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A claim's data, as Velero moved it to the backup's location.
+
+    ``snapshot`` is the copy's identifier there, without which nothing was copied; ``bytes`` is 0 if
+    Velero does not say how many.
+    """
+
+    claim: str
+    phase: str
+    snapshot: str
+    bytes: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A schedule's backup. ``reason`` is why it failed; ``snapshots`` stay in the cluster."""
+
+    schedule: str
+    phase: str
+    started: float
+    ended: float | None
+    expires: float | None
+    errors: int
+    reason: str
+    snapshots: int
+    volumes: tuple[Volume, ...]
+
+    @property
+    def last(self) -> float:
+        """When it ended, or began if Velero did not say when it ended."""
+        return self.started if self.ended is None else self.ended
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    phase: str
+    is_default: bool
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Velero:
+    """``claims``: when each claim of the cluster was made. ``odd``: what was not understood."""
+
+    schedules: Mapping[str, OrUnknown[Schedule]]
+    backups: Mapping[str, Backup]
+    locations: Mapping[str, OrUnknown[Location]]
+    claims: Mapping[str, float]
+    odd: Mapping[str, str]
+
+
+VELERO = Fact("velero", Velero)

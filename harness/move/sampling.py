@@ -1,0 +1,242 @@
+"""Requests through the front, again and again: who answered, how soon, and what failed."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import accumulate, takewhile
+from math import ceil
+from typing import NamedTuple, Protocol
+
+from harness.checks.shift import shows
+from harness.core.errors import HarnessError
+from harness.core.parallel import running
+from harness.facts.edge import TOO_MANY
+from harness.facts.shift import Side, Window
+from harness.move.session import Session
+from harness.settings.shift import P99_NEEDS, Front, Login, Sampled, Sides, WriteRequest
+from harness.transport import ExternalClient
+from harness.transport.protocols import EntryPoint, Response
+
+SOURCE, TARGET = "source", "target"
+_WITHIN_S = 5.0
+_JSON = {"Content-Type": "application/json"}
+# Enough that a side that never answers slows the other's requests little.
+_MOST_AT_ONCE = 64
+_PULSE_S = 0.2
+# A share is seen in so many answers that its smaller side is expected this often among them.
+_EXPECTED = 5
+_LEAST, _MOST = 100, 2000
+
+
+class Answer(NamedTuple):
+    """One request: when it was sent (monotonic), how long it took, and who answered.
+
+    ``side`` is None for an answer that names none; ``error`` is the kind of failure.
+    """
+
+    at: float
+    took_s: float
+    side: str | None
+    error: str | None = None
+    is_limited: bool = False
+
+
+class Samples(Protocol):
+    """The answers so far."""
+
+    def since(self, moment: float) -> Sequence[Answer]:
+        """The answers to requests sent since then, in the order in which they came."""
+        ...
+
+    def pending(self) -> Collection[float]:
+        """When each request was sent that has no answer yet."""
+        ...
+
+    def stalled_s(self, moment: float) -> float:
+        """The longest time since then for which the harness itself stood still, in seconds."""
+        ...
+
+
+class Client:
+    """Sends requests to the front, as customers do: each on a connection of its own."""
+
+    def __init__(
+        self, outside: ExternalClient, front: Front, sides: Sides, *, timeout_s: float = _WITHIN_S
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._outside = outside
+        self._front = front
+        self._sides = sides
+        self._entry = EntryPoint(front.scheme, front.number)
+
+    def get(self, page: Sampled, *, headers: Mapping[str, str] | None = None) -> Response:
+        """The answer to a request; raises TransportError."""
+        return self._ask("GET", page.host, page.path, headers or {}, None)
+
+    def log_in(self, login: Login, body: bytes) -> Response:
+        """The answer to a visitor's log-in; raises TransportError."""
+        return self._ask(login.method, login.host, login.path, login.headers, body or None)
+
+    def ask(self, asked: WriteRequest, session: Session) -> Response:
+        """The answer to a request of a writer; raises TransportError."""
+        body = None if asked.body is None else json.dumps(session.names.fill(asked.body)).encode()
+        headers = {**session.fields, **({} if body is None else _JSON)}
+        return self._ask(asked.method, asked.host, session.names.text(asked.path), headers, body)
+
+    def _ask(
+        self, method: str, host: str, path: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Response:
+        return self._outside.request(
+            method,
+            host,
+            path,
+            at=str(self._front.address),
+            entry=self._entry,
+            headers=headers,
+            body=body,
+            within_s=self._timeout_s,
+        )
+
+    def sample(self, page: Sampled) -> Answer:
+        """One request and what came of it."""
+        at = time.monotonic()
+        try:
+            answer = self.get(page)
+        except HarnessError as error:
+            return Answer(at, time.monotonic() - at, None, type(error).__name__)
+        took_s, side = time.monotonic() - at, self.side_of(answer)
+        if answer.status == TOO_MANY != page.status:
+            return Answer(at, took_s, side, is_limited=True)
+        return Answer(at, took_s, side, None if is_good(page, answer) else _status(answer))
+
+    def side_of(self, answer: Response) -> str | None:
+        """The side that an answer names; None if it names none, or both."""
+        sides = self._sides
+        if sides.header is None:
+            text = answer.body.decode(errors="replace")
+        else:
+            name = sides.header.lower()
+            text = " ".join(value for field, value in answer.headers if field.lower() == name)
+        marks = {SOURCE: sides.source, TARGET: sides.target}
+        named = [side for side, mark in marks.items() if mark in text]
+        return named[0] if len(named) == 1 else None
+
+
+def is_good(page: Sampled, answer: Response) -> bool:
+    """True if the answer has the declared status; without one, any below 400."""
+    return answer.status == page.status if page.status else answer.status < 400
+
+
+def _status(answer: Response) -> str:
+    return f"status {answer.status}"
+
+
+class Sampler:
+    """Samples the declared requests in turn, ``per_s`` a second."""
+
+    def __init__(self, ask: Callable[[Sampled], Answer], pages: Sequence[Sampled], per_s: float):
+        self._ask = ask
+        self._pages = pages
+        self._at_once = min(_MOST_AT_ONCE, ceil(per_s))
+        self._every_s = self._at_once / per_s
+        self._answers: list[Answer] = []
+        self._pending: dict[int, float] = {}
+        self._stalls: list[tuple[float, float]] = []
+        self._stop = threading.Event()
+
+    def pending(self) -> Collection[float]:
+        return [*self._pending.values()]
+
+    def stalled_s(self, moment: float) -> float:
+        return max((late_s for at, late_s in self._stalls if at >= moment), default=0.0)
+
+    def since(self, moment: float) -> Sequence[Answer]:
+        newest = takewhile(lambda it: it.at + it.took_s >= moment, reversed(self._answers))
+        return [it for it in newest if it.at >= moment][::-1]
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Send requests while the body runs."""
+        calls: dict[str, Callable[[], None]] = {
+            f"sampler {it}": partial(self._send, it) for it in range(self._at_once)
+        }
+        calls["sampler"] = self._watch_itself
+        with running(calls, self._stop, within_s=_WITHIN_S + 1):
+            yield
+
+    def _watch_itself(self) -> None:
+        """Note each time that this process, or this computer, stood still."""
+        due = time.monotonic() + _PULSE_S
+        while not self._stop.wait(max(0.0, due - time.monotonic())):
+            late_s = time.monotonic() - due
+            if late_s > _PULSE_S:
+                self._stalls.append((time.monotonic(), round(late_s, 2)))
+            due = time.monotonic() + _PULSE_S
+
+    def _send(self, number: int) -> None:
+        due = time.monotonic() + self._every_s * number / self._at_once
+        turn = number
+        while not self._stop.wait(max(0.0, due - time.monotonic())):
+            self._pending[number] = time.monotonic()
+            self._answers.append(self._ask(self._pages[turn % len(self._pages)]))
+            del self._pending[number]
+            turn += self._at_once
+            # A late request is skipped: this measures, and is no load.
+            due = max(due + self._every_s, time.monotonic())
+
+
+def window(answers: Sequence[Answer], stalled_s: float = 0.0) -> Window:
+    """The answers of one time, by side."""
+    limited = [it for it in answers if it.is_limited]
+    told = [it for it in answers if not it.is_limited]
+    begun = min((it.at for it in answers), default=0.0)
+    ended = max((it.at + it.took_s for it in answers), default=0.0)
+    return Window(
+        lasted_s=round(ended - begun, 2),
+        front=_side(told),
+        source=_side([it for it in told if it.side == SOURCE]),
+        target=_side([it for it in told if it.side == TARGET]),
+        nameless=sum(it.side is None and it.error is None for it in told),
+        limited=len(limited),
+        stalled_s=stalled_s,
+    )
+
+
+def _side(answers: Sequence[Answer]) -> Side:
+    times = sorted(it.took_s for it in answers)
+    p99 = times[ceil(0.99 * len(times)) - 1] if len(times) >= P99_NEEDS else None
+    return Side(
+        answers=len(answers),
+        errors_at=tuple(number for number, it in enumerate(answers) if it.error is not None),
+        errors=dict(Counter(it.error for it in answers if it.error is not None)),
+        p99_ms=None if p99 is None else round(p99 * 1000, 1),
+    )
+
+
+def shown_since(
+    answers: Sequence[Answer], share: int, pending: Collection[float] = ()
+) -> float | None:
+    """When the first of the requests was sent from which on a share shows; None if it does not yet.
+
+    So many answers show it as make its smaller side likely. None of the requests that were sent
+    between them may be ``pending``: a platform that hangs would be missing. An error that names no
+    side counts as the new platform's: going back is not over before these end.
+    """
+    sent = sorted(answers, key=lambda it: it.at)
+    told = [it for it in sent if not it.is_limited and (it.side or it.error)]
+    part = min(share, 100 - share) / 100
+    needed = _LEAST if not part else max(_LEAST, min(_MOST, ceil(_EXPECTED / part)))
+    targets = [0, *accumulate(int(it.side != SOURCE) for it in told)]
+    for first in range(len(told) - needed + 1):
+        begun, ended = told[first].at, told[first + needed - 1].at
+        if any(begun <= it <= ended for it in pending):
+            continue
+        if shows(share, targets[first + needed] - targets[first], needed):
+            return begun
+    return None

@@ -1,0 +1,395 @@
+"""Moves the traffic in steps: set a share, see it, judge the answers, then go on or go back.
+
+Going back comes first, and looking at the reasons later. Whatever ends the move, also a Ctrl-C,
+leaves the last safe share; ``way_back`` does the same if the harness is killed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from harness.checks.shift import in_words, is_front_sick, is_source_sick, quality
+from harness.core.errors import HarnessError, NotProven, TimedOut
+from harness.core.waiting import uninterrupted, until
+from harness.facts.schema import Unknown, attempt
+from harness.facts.shift import NoReturn, Quality, Return, Sessions, Shift, Step, Window
+from harness.move import no_return
+from harness.move.front import Front
+from harness.move.sampling import SOURCE, Samples, shown_since, window
+from harness.move.way_back import WayBack
+from harness.record.records import ShiftEvent
+from harness.settings.shift import Shift as Declared
+
+BY_HAND = "stopped by hand"
+_LOOK_EVERY_S = 0.5
+# A front takes a few seconds to follow a change; a small share shows in some hundred answers.
+_SHOWN_WITHIN_S = 120.0
+# A front that does not take the command goes back by itself when the lease ends.
+_SET_WITHIN_S = 60.0
+_SET_AGAIN_S = 1.0
+# The share that is assumed where the front cannot be asked.
+_ALL = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is to be done: the shares in their order, or 0 alone.
+
+    In a ``rehearsal`` the safe share stays that of the beginning, and the share is brought back
+    from every step. ``agreed`` names the person who agreed to pass the point of no return.
+    """
+
+    shares: tuple[int, ...]
+    rehearsal: bool
+    agreed: str | None = None
+
+    @property
+    def is_back(self) -> bool:
+        """True if the only order is to go back."""
+        return self.shares == (0,)
+
+
+class Followed(Protocol):
+    """The visitors, as far as the move needs them."""
+
+    def changed(self) -> None: ...
+    def on_target(self, since: float) -> tuple[str, ...]: ...
+    def all_served(self, since: float) -> bool: ...
+    def result(self) -> Sessions: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the move works with; ``needs`` and ``numbers`` look at the point of no return."""
+
+    declared: Declared
+    front: Front
+    way_back: WayBack
+    samples: Samples
+    needs: Callable[[], Mapping[str, str]]
+    numbers: Callable[[], no_return.Numbers]
+    tell: Callable[[str], object]
+    record: Callable[[int, ShiftEvent], object]
+
+
+@dataclass
+class Mover:
+    """One move of the traffic; ``share`` is the one that was set last."""
+
+    parts: Parts
+    order: Order
+    share: int = 0
+    visitors: Followed | None = None
+    # Why the ledger is silent for too long; None if it is not.
+    silence: Callable[[], str | None] = lambda: None
+    _safe: int = 0
+    _before: Step | None = None
+    _steps: list[Step] = field(default_factory=list)
+    _returns: list[Return] = field(default_factory=list)
+    _needs: dict[str, str] = field(default_factory=dict)
+    _agreed: str | None = None
+    _reference_ms: float | None = None
+    _stopped: str | None = None
+    _give_up: str = ""
+    _step_began: float = 0.0  # monotonic seconds
+
+    def give_up(self, why: str) -> None:
+        """Take no more steps, for example because the disruption lock is lost."""
+        self._give_up = why
+
+    def move(self) -> Shift:
+        """Take the steps, and go back where one is not good; the ledger is left empty.
+
+        TransportError or Garbled, and nothing changed, when the front cannot be asked; going back
+        is tried all the same, and arms nothing first.
+        """
+        parts = self.parts
+        self.share = self._read_first()
+        counts = parts.numbers()
+        if not self.order.is_back:
+            self._arm(self.share)
+        by_hand = False
+        with parts.way_back.renewed():
+            try:
+                self._carry_out()
+            except KeyboardInterrupt:
+                by_hand, self._stopped = True, BY_HAND
+            except HarnessError as error:
+                self._stopped = str(error)
+            finally:
+                with uninterrupted():
+                    self._leave_safe()
+        with uninterrupted():
+            try:
+                parts.way_back.release()
+            except HarnessError as error:  # the machine goes back by itself then
+                self._stopped = self._stopped or str(error)
+            left = attempt(parts.front.read)
+            return Shift(
+                ordered=self.order.shares,
+                rehearsal=self.order.rehearsal,
+                rules=parts.declared.rules(),
+                before=self._before,
+                steps=tuple(self._steps),
+                returns=tuple(self._returns),
+                sessions=None if self.visitors is None else self.visitors.result(),
+                no_return=NoReturn(
+                    from_share=parts.declared.no_return.from_share,
+                    needs=self._needs,
+                    counts=no_return.counted(counts, parts.numbers()),
+                    agreed=self._agreed,
+                ),
+                ledger={},
+                left=None if isinstance(left, Unknown) else left.value,
+                stopped=self._stopped,
+                by_hand=by_hand,
+            )
+
+    def _read_first(self) -> int:
+        try:
+            return self.parts.front.read()
+        except HarnessError:
+            if self.order.is_back:
+                return _ALL
+            raise
+
+    def _carry_out(self) -> None:
+        if self.order.is_back:
+            self._back(0, "asked for")
+            self._needs = dict(self.parts.needs())
+            return
+        if self.order.shares[0] <= self.share:
+            raise NotProven(f"the share is {self.share} % already", remedy="name higher shares")
+        self._before = self._watch(self.share, time.monotonic())
+        if self._before.quality is not Quality.GOOD:
+            self._stopped = f"nothing was changed: {self._before.says}"
+            return
+        for share in self.order.shares:
+            self._may_pass(share)
+            step = self._take(share)
+            why = self._logged_out() if step.quality is Quality.GOOD else step.says
+            if why:
+                self._stopped = f"{share} %: {why}"
+                self._back(self._safe, why, look_on=True)
+                return
+            if not self.order.rehearsal:
+                self._arm(share)
+        if self.order.rehearsal:
+            self._rehearse()
+
+    def _logged_out(self) -> str:
+        """The first visitor who was logged out, or nothing; a rehearsal goes on to find more."""
+        if self.visitors is None or self.order.rehearsal:
+            return ""
+        lost = self.visitors.result().lost
+        return next((f"{who} was logged out {why}" for who, why in lost.items()), "")
+
+    def _rehearse(self) -> None:
+        """Go back from the last step, and then from each of the others once more."""
+        for share in reversed(self.order.shares):
+            if share != self.share:
+                self._set(share)
+                if not self._seen(share, time.monotonic()):
+                    raise NotProven(f"{share} % did not show again")
+            self._back(self._safe, "rehearsed")
+
+    def _arm(self, share: int) -> None:
+        self.parts.record(share, ShiftEvent(event="armed"))
+        self.parts.way_back.arm(share)
+        self._safe = share
+
+    def _may_pass(self, share: int) -> None:
+        """NotProven unless the way back works and, if the share is to stay, an operator agreed."""
+        declared = self.parts.declared.no_return
+        if share < declared.from_share:
+            return
+        self.parts.tell("looking at what the way back needs")
+        self._needs = dict(self.parts.needs())
+        no_return.must_be_there(self._needs)
+        if self.order.rehearsal:
+            return
+        if self.order.agreed is None:
+            raise NotProven(
+                f"{share} % passes the point of no return, and no operator agreed to it",
+                remedy="--past-no-return NAME, the name of the person who agrees",
+            )
+        self._agreed = self.order.agreed
+        event = ShiftEvent(event="agreed", by=self._agreed, needs=self._needs)
+        self.parts.record(share, event)
+
+    def _take(self, share: int) -> Step:
+        self._set(share)
+        step = self._watch(share, self._step_began)
+        self._steps.append(step)
+        self.parts.record(share, ShiftEvent(event="judged", says=step.quality))
+        return step
+
+    def _set(self, share: int) -> None:
+        # The machine may have gone back by itself since, and then nothing is armed.
+        self.parts.way_back.renew()
+        self.parts.tell(f"setting {share} %")
+        self.parts.record(share, ShiftEvent(event="set"))
+        self.share = share
+        self._step_began = time.monotonic()
+        self.parts.front.set(share)
+        self._note_change()
+
+    def _note_change(self) -> None:
+        if self.visitors is not None:
+            self.visitors.changed()
+
+    def _watch(self, share: int, began: float) -> Step:
+        """Look at a share until its answers are judged, or for as long as that may take."""
+        declared, rules = self.parts.declared, self.parts.declared.rules()
+        reads, shown = self.parts.front.read(), None
+        seen, found = window(()), Quality.UNDECIDED
+        self.parts.tell(f"looking at {share} %")
+
+        def is_over() -> bool:
+            nonlocal shown, seen, found
+            self._must_go_on()
+            shown = shown if shown is not None else self._shown_at(share, began)
+            now = time.monotonic()
+            since = began if shown is None else shown
+            samples = self.parts.samples
+            seen = window(samples.since(since), samples.stalled_s(since))
+            found = quality(share, seen, rules, seen.source.p99_ms or self._reference_ms)
+            if found is Quality.SICK or is_source_sick(seen, rules) or reads != share:
+                return True
+            if shown is None:
+                return now - began > _SHOWN_WITHIN_S
+            return found is not Quality.UNDECIDED and now - shown >= declared.sampling.hold_s
+
+        with suppress(TimedOut):
+            until(
+                is_over,
+                within_s=declared.sampling.within_s,
+                every_s=_LOOK_EVERY_S,
+                what=f"enough answers at {share} %",
+            )
+        self._reference_ms = seen.source.p99_ms or self._reference_ms
+        says = in_words(share, seen, rules, self._reference_ms)
+        if shown is None and found is not Quality.SICK:
+            found = Quality.UNDECIDED
+            says = f"the share did not show: {seen.target.answers} of {seen.named} answers; {says}"
+        return Step(
+            share=share,
+            reads=reads,
+            shown_s=None if shown is None else round(shown - began, 2),
+            window=seen,
+            reference_p99_ms=self._reference_ms,
+            quality=found,
+            says=says,
+        )
+
+    def _must_go_on(self) -> None:
+        if self._give_up:
+            raise NotProven(self._give_up)
+        if silence := self.silence():
+            raise NotProven(silence)
+        if self.parts.way_back.is_lost:
+            raise NotProven("the front's machine has gone back by itself: its lease had ended")
+
+    def _shown_at(self, share: int, since: float) -> float | None:
+        """When the first of the answers was sent that show a share; None if they do not."""
+        samples = self.parts.samples
+        return shown_since(samples.since(since), share, samples.pending())
+
+    def _seen(self, share: int, since: float) -> float | None:
+        """Wait until a share shows; the moment from which on it does, or None."""
+        with suppress(TimedOut):
+            return until(
+                lambda: self._shown_at(share, since),
+                within_s=_SHOWN_WITHIN_S,
+                every_s=_LOOK_EVERY_S,
+                what=f"{share} % of the answers",
+            )
+        return None
+
+    def _leave_safe(self) -> None:
+        if self.share != self._safe:
+            self._back(self._safe, self._stopped or "the end")
+
+    def _back(self, share: int, because: str, *, look_on: bool = False) -> None:
+        """Set the safe share first, then measure it; with ``look_on``, see whether errors end."""
+        decided, left = time.monotonic(), self.share
+        set_s = self._set_back(share, decided)
+        self.parts.record(share, ShiftEvent(event="back", says=because))
+        self.parts.tell(f"back to {share} %: {because}")
+        first_error = self._first_error()
+        shown = None if set_s is None else self._seen(share, decided)
+        after = None
+        if shown is None:
+            after = window(self.parts.samples.since(decided))
+        elif look_on:
+            # From now on: the first of the answers that show the share are of the change.
+            after = self._errors_end()
+        self._returns.append(
+            Return(
+                from_share=left,
+                to_share=share,
+                because=because,
+                first_error_s=None if first_error is None else round(decided - first_error, 2),
+                set_s=set_s,
+                back_s=None if shown is None else round(shown - decided, 2),
+                after=after,
+                left_behind=() if shown is None or share else self._left_behind(shown),
+            )
+        )
+
+    def _set_back(self, share: int, decided: float) -> float | None:
+        """Set a share until the front takes it; the seconds since the decision."""
+
+        def is_set() -> bool:
+            with suppress(HarnessError):
+                self.parts.front.set(share)
+                return True
+            return False
+
+        try:
+            until(is_set, within_s=_SET_WITHIN_S, every_s=_SET_AGAIN_S, what=f"{share} % is set")
+        except TimedOut:
+            return None
+        self.share = share
+        self._note_change()
+        return round(time.monotonic() - decided, 3)
+
+    def _first_error(self) -> float | None:
+        """When the first error of the newest step came; None if it had none."""
+        if not self._steps:
+            return None
+        answers = self.parts.samples.since(self._step_began)
+        errors = [it for it in answers if it.error and it.side != SOURCE]
+        return min((it.at + it.took_s for it in errors), default=None)
+
+    def _errors_end(self) -> Window:
+        """The answers from now on, as soon as they show whether requests still fail."""
+        rules, since = self.parts.declared.rules(), time.monotonic()
+        found = window(())
+
+        def is_known() -> bool:
+            nonlocal found
+            found = window(self.parts.samples.since(since))
+            return is_front_sick(found, rules) or found.front.answers >= rules.test.least
+
+        with suppress(TimedOut):
+            until(is_known, within_s=_SHOWN_WITHIN_S, every_s=_LOOK_EVERY_S, what="answers")
+        return found
+
+    def _left_behind(self, since: float) -> tuple[str, ...]:
+        """The visitors whom the target serves although the share is 0."""
+        visitors = self.visitors
+        if visitors is None:
+            return ()
+        with suppress(TimedOut):
+            until(
+                lambda: visitors.all_served(since),
+                within_s=_SHOWN_WITHIN_S,
+                every_s=_LOOK_EVERY_S,
+                what="an answer to each visitor",
+            )
+        return visitors.on_target(since)

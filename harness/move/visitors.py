@@ -1,0 +1,196 @@
+"""Visitors who log in before the first step, keep their session, and must stay logged in."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from harness.core.errors import HarnessError, NotProven, in_a_line
+from harness.core.parallel import in_each, running
+from harness.facts.edge import TOO_MANY
+from harness.facts.shift import Sessions
+from harness.move.sampling import TARGET, Client, is_good
+from harness.move.session import Session
+from harness.settings.shift import Visitors as Declared
+from harness.transport.protocols import Response
+
+_SERVER_ERROR = 500
+
+
+@dataclass
+class _Visitor:
+    """One visitor: its session, since when, and what it got so far. Times are monotonic seconds."""
+
+    number: int
+    session: Session
+    since: float = 0.0
+    renewed: int = 0
+    requests: int = 0
+    failed: int = 0
+    lost: str = ""
+    served_at: float = 0.0
+    side: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.session.who
+
+
+class Visitors:
+    """The declared visitors. ``share`` gives the share of now, for the words of a lost session.
+
+    ``body`` is that of the log-in, in which ``{number}`` stands for the visitor's. ``hide`` gets
+    the visitors' tokens.
+
+    A visitor is logged out when it is served another page than that of a logged-in visitor. Server
+    errors and requests without an answer are failures, and no log-out. Nor is a session that is as
+    old as the profile lets it become: the visitor logs in anew.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        declared: Declared,
+        body: str,
+        share: Callable[[], int],
+        hide: Callable[[str], object],
+    ) -> None:
+        self._client = client
+        self._declared = declared
+        self._body = body
+        self._share = share
+        self._hide = hide
+        self._changed_at = 0.0
+        self._stop = threading.Event()
+        self._all = [
+            _Visitor(it, Session(f"visitor {it}", declared.headers))
+            for it in range(1, declared.count + 1)
+        ]
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """Log all visitors in, and follow them while the body runs. NotProven without a log-in."""
+        by_name = {it.name: it for it in self._all}
+        done = in_each(by_name, lambda name: self._log_in(by_name[name]), at_once=4)
+        for it in done.values():
+            if isinstance(it, HarnessError):
+                raise it
+        calls = {it.name: partial(self._follow, it) for it in self._all}
+        with running(calls, self._stop, within_s=self._declared.every_s + 5):
+            yield
+
+    def changed(self) -> None:
+        """Note that the share was changed: each visitor must be served after that."""
+        self._changed_at = time.monotonic()
+
+    def on_target(self, since: float) -> tuple[str, ...]:
+        """The visitors whose newest good answer since then came from the target."""
+        return tuple(it.name for it in self._all if it.served_at >= since and it.side == TARGET)
+
+    def all_served(self, since: float) -> bool:
+        """True if each visitor has had a good answer since then, or is logged out."""
+        return all(it.lost or it.served_at >= since for it in self._all)
+
+    def result(self) -> Sessions:
+        """What became of the sessions."""
+        return Sessions(
+            visitors=len(self._all),
+            requests=sum(it.requests for it in self._all),
+            failed=sum(it.failed for it in self._all),
+            lost={it.name: it.lost for it in self._all if it.lost},
+            silent=tuple(
+                it.name for it in self._all if not it.lost and it.served_at < self._changed_at
+            ),
+            renewed=sum(it.renewed for it in self._all),
+        )
+
+    def _log_in(self, visitor: _Visitor) -> None:
+        # From before the request: a session is never older than it is taken for.
+        since = time.monotonic()
+        self._begin(visitor, self._asked_to_log_in(visitor), since)
+        why = self._look(visitor)
+        if not visitor.served_at:
+            raise NotProven(
+                f"{visitor.name} did not get its page after it logged in: {why or 'no answer'}",
+                remedy="check `shift.visitors.login:` and `page:` of the profile",
+            )
+
+    def _asked_to_log_in(self, visitor: _Visitor) -> Response:
+        body = self._body.replace("{number}", str(visitor.number)).encode()
+        return self._client.log_in(self._declared.login, body)
+
+    def _begin(self, visitor: _Visitor, answer: Response, since: float) -> None:
+        """Begin a session with the answer to a log-in; NotProven if that has none."""
+        session = Session(visitor.name, self._declared.headers)
+        session.begin(self._declared.login, answer, self._hide)
+        visitor.session, visitor.since = session, since
+
+    def _follow(self, visitor: _Visitor) -> None:
+        every_s = self._declared.every_s
+        # Spread over the time between two requests of one visitor.
+        wait_s = every_s * visitor.number / len(self._all)
+        while not (visitor.lost or self._stop.wait(wait_s)):
+            wait_s = every_s
+            share = self._share()
+            why = self._renew(visitor) if self._is_of_age(visitor) else self._look(visitor)
+            if why:
+                visitor.lost = f"at {share} %: {why}"
+
+    def _is_of_age(self, visitor: _Visitor) -> bool:
+        """True once the platform may end its session, which began after ``since``."""
+        lasts_s = self._declared.lasts_s
+        return lasts_s is not None and time.monotonic() - visitor.since >= lasts_s
+
+    def _renew(self, visitor: _Visitor) -> str:
+        """Log in anew; why that is not possible, or nothing. A failure is tried again later."""
+        since = time.monotonic()
+        answer = self._asked(visitor, partial(self._asked_to_log_in, visitor))
+        if answer is None:
+            return ""
+        try:
+            self._begin(visitor, answer, since)
+        except NotProven as error:
+            return f"it could not log in anew: {in_a_line(error)}"
+        visitor.renewed += 1
+        return self._look(visitor)
+
+    def _look(self, visitor: _Visitor) -> str:
+        """Ask for the page once; why the visitor is logged out, or nothing."""
+        at = time.monotonic()
+        answer = self._asked(visitor, partial(self._page, visitor))
+        if answer is None:
+            return ""
+        why = self._refused(answer)
+        if not why:
+            visitor.served_at, visitor.side = at, self._client.side_of(answer)
+        # A session that came of age while its page was asked for is renewed next.
+        return "" if self._is_of_age(visitor) else why
+
+    def _page(self, visitor: _Visitor) -> Response:
+        answer = self._client.get(self._declared.page, headers=visitor.session.fields)
+        visitor.session.keep(answer)
+        return answer
+
+    def _asked(self, visitor: _Visitor, ask: Callable[[], Response]) -> Response | None:
+        """The answer to a request, counted; None for one that says nothing about the session."""
+        visitor.requests += 1
+        try:
+            answer = ask()
+        except HarnessError:
+            answer = None
+        if answer is None or answer.status >= _SERVER_ERROR or answer.status == TOO_MANY:
+            visitor.failed += 1
+            return None
+        return answer
+
+    def _refused(self, answer: Response) -> str:
+        """Why an answer is not the page of a logged-in visitor, or nothing."""
+        if not is_good(self._declared.page, answer):
+            return f"status {answer.status}"
+        if self._declared.says.encode() not in answer.body:
+            return f"a page without {self._declared.says!r}"
+        return ""

@@ -1,0 +1,100 @@
+"""Seeded defects of W7-INSTANCE, W7-DATABASE and W9-JOURNEY: a platform that forgets its limits."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from harness.tests.lab.red import says
+from harness.tests.lab.world import World
+
+LIMIT = """
+targets:
+  W7-INSTANCE:
+    provision_minutes: {number: 0.001, because: no platform is as fast}
+"""
+
+
+CREATE, DELETE = "does: create\n        ", "does: delete\n        "
+LEFTOVERS = "  leftovers:\n"
+
+
+def in_no_time(world: World) -> str:
+    """No instance is there in time, and what stays behind is waited for only shortly."""
+    shortly = [
+        (f"{DELETE}within_s: 60", f"{DELETE}within_s: 40"),
+        (LEFTOVERS, f"{LEFTOVERS}    gone_within_s: 30\n"),
+    ]
+    return world.profile_with([("\ntargets:\n", LIMIT), *shortly])
+
+
+@contextmanager
+def flawed(world: World, *defects: str, of: str = "instance-service") -> Iterator[None]:
+    """Let a service have these defects for a while."""
+    service = (f"deployment/{of}", "--namespace=saasodoo")
+    try:
+        world.kubectl("set", "env", *service, f"DEFECTS={','.join(defects)}")
+        world.kubectl("rollout", "status", *service, "--timeout=120s")
+        yield
+    finally:
+        world.kubectl("set", "env", *service, "DEFECTS=")
+        world.kubectl("rollout", "status", *service, "--timeout=120s")
+
+
+@pytest.mark.slow
+def test_a_customer_goes_the_whole_way_and_moves_to_a_server_of_its_own(world: World) -> None:
+    asked = ("W7-INSTANCE", "W7-DATABASE")
+    ruling = world.gate(*asked, disrupt=True, within_s=900)
+    assert [ruling.outcome(it) for it in asked] == ["pass", "pass"], [
+        ruling.reason(it) for it in asked
+    ]
+
+
+@pytest.mark.defect("what it made is as it was asked for")
+@pytest.mark.defect("the deletion leaves nothing behind")
+@pytest.mark.defect("the instance is there in time")
+@pytest.mark.defect("the customer is removed again")
+def test_storage_without_a_limit_and_each_kind_of_leftover_is_found(world: World) -> None:
+    kinds = ("leave-object", "leave-claim", "leave-database", "leave-role")
+    with flawed(world, "no-quota", *kinds):
+        ruling = world.gate("W7-INSTANCE", cluster=in_no_time(world), disrupt=True, within_s=600)
+    says(
+        ruling,
+        "W7-INSTANCE",
+        "expected size 10 GiB, seen 1024 GiB",
+        "expected a quota of 10 GiB, a pod sees 1024 GiB",
+        "expected within 0.001 min",
+        "Service saasodoo/odoo-c",
+        "PersistentVolumeClaim saasodoo/odoo-instance-",
+        "PersistentVolume pvc-",
+        "database odoo_c",
+        "role odoo_c",
+    )
+    found = re.search("odoo-(c[0-9a-f]{8})-([0-9a-f]{8})", ruling.reason("W7-INSTANCE"))
+    assert found is not None
+    here = "--namespace=saasodoo"
+    world.kubectl(here, "delete", "service,pvc", f"--selector=instance={found[0]}")
+    for what in ("database", "role"):
+        drop = f"drop {what} odoo_{found[1]}_{found[2]}"
+        world.kubectl(here, "exec", "postgres-1", "--", "psql", f"--command={drop}")
+
+
+@pytest.mark.defect("every step of the journey is done")
+@pytest.mark.defect("the pages report no error")
+def test_a_field_of_another_name_stops_the_customer_and_pages_with_errors_are_found(
+    world: World,
+) -> None:
+    soon = [(f"{CREATE}within_s: 180", f"{CREATE}within_s: 20")]
+    pages = ("script-error", "blocked-resource")
+    with flawed(world, "renamed-field"), flawed(world, *pages, of="frontend-service"):
+        profile = world.profile_with(soon)
+        ruling = world.gate("W9-JOURNEY", cluster=profile, disrupt=True, within_s=600)
+    says(ruling, "W9-JOURNEY", "expected /status", "seen none")
+    if shutil.which("chromium") is not None:
+        script = "script: ReferenceError: statistics is not defined"
+        # Nothing answers there: Chromium says its status, or that it kept another site's page out.
+        says(ruling, "W9-JOURNEY", script, "seen GET http://static.lab.example/style.css: ")

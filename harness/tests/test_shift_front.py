@@ -1,0 +1,362 @@
+"""A real front on loopback: its commands, the requests through it, its visitors, a whole move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from harness.core.errors import Garbled, NotProven, TransportError
+from harness.core.model import Outcome
+from harness.core.waiting import until
+from harness.facts.schema import Known
+from harness.move import no_return
+from harness.move.front import FrontByCommands
+from harness.move.sampling import SOURCE, TARGET, Answer, Sampler, shown_since, window
+from harness.move.shift import Order
+from harness.move.visitors import Visitors
+from harness.settings import load_profile
+from harness.settings.shift import NoReturn, Sampled
+from harness.tests.moving import BACK, GOOD, HERE, KEPT, client, moved, outcome
+from harness.tests.probe_rig import MACHINES, reach
+from harness.tests.two_platforms import Platforms, two_platforms
+from harness.transport import Completed
+from harness.transport.fake import FakeExternalClient, FakeShell
+
+
+@pytest.fixture(autouse=True)
+def _slow_computer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The computer that runs the tests may stand still for longer than a real one."""
+    monkeypatch.setattr("harness.checks.shift._STALLED_S", 60.0)
+
+
+@pytest.fixture
+def platforms(tmp_path: Path) -> Iterator[Platforms]:
+    with two_platforms(tmp_path) as platforms:
+        yield platforms
+
+
+def front(platforms: Platforms, **changes: Any) -> FrontByCommands:
+    declared = platforms.declared().front.model_copy(update=changes)
+    return FrontByCommands(HERE, declared)
+
+
+# --- the commands of a front ---
+
+
+def test_a_share_is_set_and_read_back(platforms: Platforms) -> None:
+    it = front(platforms)
+    it.set(37)
+    assert (it.read(), platforms.share) == (37, 37)
+
+
+@pytest.mark.parametrize("said", ["", "share: 10", "101", "-1", "10 20"])
+def test_any_other_answer_is_no_share(platforms: Platforms, said: str) -> None:
+    with pytest.raises(Garbled, match="expected a share from 0 to 100"):
+        front(platforms, read=("printf", "%s", said)).read()
+
+
+def test_a_command_that_fails_is_said_with_its_words(platforms: Platforms) -> None:
+    broken = front(platforms, set=("sh", "-c", "echo read-only >&2; exit 3", "set", "{share}"))
+    with pytest.raises(TransportError, match="ended with 3: read-only"):
+        broken.set(10)
+
+
+def test_the_labs_front_is_a_file_of_weights_and_all_old_without_it(tmp_path: Path) -> None:
+    declared = load_profile("lab").shift
+    assert declared is not None
+    here = {
+        name: tuple(word.replace("/etc/traefik/dynamic", str(tmp_path)) for word in words)
+        for name, words in (("set", declared.front.set), ("read", declared.front.read))
+    }
+    it = FrontByCommands(HERE, declared.front.model_copy(update=here))
+    assert it.read() == 0
+    it.set(10)
+    assert it.read() == 10
+    (file,) = tmp_path.glob("*.yaml")
+    services = yaml.safe_load(file.read_text())["http"]["services"]
+    weights = {one["name"]: one["weight"] for one in services["move"]["weighted"]["services"]}
+    assert weights == {"to-source": 90, "to-target": 10}
+
+
+# --- requests ---
+
+
+def test_answers_are_told_by_their_side(platforms: Platforms) -> None:
+    platforms.file.write_text("50")
+    declared = platforms.declared()
+    sampler = Sampler(client(platforms).sample, declared.requests, 400)
+    with sampler.running():
+        until(lambda: len(sampler.since(0.0)) >= 200, within_s=60, every_s=0.05, what="answers")
+    seen = window(sampler.since(0.0))
+    assert seen.front.answers == seen.named
+    assert 45 <= (seen.measured_percent or 0) <= 55
+    assert not seen.front.errors_at
+    assert shown_since(sampler.since(0.0), 50) is not None
+    assert shown_since(sampler.since(0.0), 10) is None
+
+
+def test_an_error_of_the_front_names_no_side(platforms: Platforms) -> None:
+    platforms.file.write_text("100")
+    platforms.sick_at = 100
+    answer = client(platforms).sample(Sampled(host="app.example.com", path="/"))
+    assert (answer.side, answer.error) == (None, "status 502")
+
+
+def test_a_limit_of_the_front_is_no_error(platforms: Platforms) -> None:
+    platforms.limits = True
+    answer = client(platforms).sample(Sampled(host="app.example.com", path="/"))
+    seen = window([answer])
+    assert (answer.error, answer.is_limited) == (None, True)
+    assert (seen.front.answers, seen.limited) == (0, 1)
+
+
+def test_a_front_that_is_gone_is_an_error_of_no_side(tmp_path: Path) -> None:
+    with two_platforms(tmp_path) as platforms:
+        gone = client(platforms)
+    answer = gone.sample(Sampled(host="app.example.com", path="/"))
+    assert (answer.side, answer.error) == (None, "NotListening")
+
+
+@pytest.mark.parametrize(
+    ("side", "expected"),
+    [
+        ({"source": "path", "target": "nothing"}, SOURCE),
+        ({"source": "nothing", "target": "path"}, TARGET),
+        ({"source": "pa", "target": "th"}, None),
+        ({"source": "one", "target": "other"}, None),
+    ],
+)
+def test_a_body_may_name_the_side_too_but_not_both(
+    platforms: Platforms, side: Any, expected: str | None
+) -> None:
+    answer = client(platforms, side=side).sample(Sampled(host="app.example.com", path="/"))
+    assert answer.side == expected
+
+
+def answers(*sides: str | None, begin: int = 0, error: str | None = None) -> list[Answer]:
+    return [Answer(float(at), 0.01, side, error) for at, side in enumerate(sides, begin)]
+
+
+def test_a_share_shows_from_the_first_answer_on_that_fits_it() -> None:
+    before = answers(*[SOURCE, TARGET] * 50)
+    after = answers(*[SOURCE] * 100, begin=100)
+    assert shown_since(before + after, 0) == 100.0
+    assert shown_since(before + after[:-1], 0) is None
+
+
+def test_the_order_is_that_of_sending_however_late_an_answer_comes() -> None:
+    first, *others = answers(*[SOURCE] * 110)
+    failed = Answer(5.5, 0.01, None, "status 502")
+    assert shown_since([failed, *others, first], 0) == 6.0
+
+
+def test_a_share_does_not_show_while_a_request_between_its_answers_hangs() -> None:
+    all_old = answers(*[SOURCE] * 200)
+    assert shown_since(all_old, 0, pending=[3.5]) == 4.0
+    assert shown_since(all_old, 0, pending=[120.5]) == 0.0
+    assert shown_since(all_old, 0, pending=[99.0, 100.5]) is None
+
+
+def test_going_back_is_not_over_while_errors_name_no_side() -> None:
+    dead = answers(*[None] * 10, error="status 502")
+    assert shown_since(dead + answers(*[SOURCE] * 100, begin=10), 0) == 10.0
+
+
+# --- visitors ---
+
+
+def followed(
+    platforms: Platforms, hide: Callable[[str], object] = lambda _: None, **changes: Any
+) -> Visitors:
+    declared = platforms.declared(**changes)
+    assert declared.visitors is not None
+    asks, share = client(platforms), lambda: platforms.share
+    return Visitors(asks, declared.visitors, "n={number}", share, hide)
+
+
+def test_visitors_keep_their_session_over_a_change(platforms: Platforms) -> None:
+    visitors = followed(platforms)
+    with visitors.following():
+        platforms.file.write_text("100")
+        visitors.changed()
+        since = visitors._changed_at
+        until(lambda: visitors.all_served(since), within_s=60, every_s=0.05, what="answers")
+        assert len(visitors.on_target(since)) == 3
+    result = visitors.result()
+    assert (result.visitors, result.lost, result.silent, result.failed) == (3, {}, (), 0)
+    assert sorted(platforms.bodies) == [b"n=1", b"n=2", b"n=3"]
+
+
+def test_a_visitor_who_must_log_in_again_is_lost_and_a_failure_is_not(
+    platforms: Platforms,
+) -> None:
+    visitors = followed(platforms)
+    with visitors.following():
+        platforms.sick_at = 50
+        platforms.file.write_text("100")
+        until(lambda: visitors.result().failed >= 3, within_s=60, every_s=0.05, what="failures")
+        assert visitors.result().lost == {}
+        platforms.sick_at, platforms.forgets = 101, True
+        until(lambda: len(visitors.result().lost) == 3, within_s=60, every_s=0.05, what="log-outs")
+    assert visitors.result().lost["visitor 1"] == "at 100 %: status 401"
+
+
+WITH_TOKEN: dict[str, Any] = {
+    "count": 3,
+    "login": {
+        "host": "app.example.com",
+        "path": "/token",
+        "keep": {"token": "/tokens/access_token"},
+    },
+    "page": {"host": "app.example.com", "path": "/me", "status": 200},
+    "headers": {"Authorization": "Bearer {token}"},
+    "says": "hello",
+    "every_s": 0.1,
+}
+
+
+def test_visitors_may_show_a_token_of_their_log_in_instead_of_cookies(
+    platforms: Platforms,
+) -> None:
+    hidden: list[str] = []
+    visitors = followed(platforms, hidden.append, visitors=WITH_TOKEN)
+    with visitors.following():
+        assert {*hidden} == {*platforms.sessions}
+        platforms.forgets = True
+        platforms.file.write_text("100")
+        until(lambda: len(visitors.result().lost) == 3, within_s=60, every_s=0.05, what="log-outs")
+    assert visitors.result().lost["visitor 1"] == "at 100 %: status 401"
+
+
+def test_a_session_that_the_platform_ends_of_age_is_renewed_and_not_lost(
+    platforms: Platforms,
+) -> None:
+    visitors = followed(platforms, visitors={**WITH_TOKEN, "lasts_s": 1.0})
+    with visitors.following():
+        platforms.lasts_s = 1.0
+        until(lambda: visitors.result().renewed >= 6, within_s=120, every_s=0.05, what="renewals")
+    assert visitors.result().lost == {}
+
+
+def test_a_session_that_ends_before_its_declared_age_is_lost(platforms: Platforms) -> None:
+    visitors = followed(platforms, visitors={**WITH_TOKEN, "lasts_s": 3600})
+    with visitors.following():
+        platforms.lasts_s = 1.0
+        until(lambda: len(visitors.result().lost) == 3, within_s=60, every_s=0.05, what="log-outs")
+    assert visitors.result().renewed == 0
+    assert visitors.result().lost["visitor 1"] == "at 0 %: status 401"
+
+
+def test_a_visitor_who_cannot_log_in_anew_is_lost(platforms: Platforms) -> None:
+    visitors = followed(platforms, visitors={**WITH_TOKEN, "lasts_s": 1.0})
+    with visitors.following():
+        platforms.closed = True
+        until(lambda: len(visitors.result().lost) == 3, within_s=60, every_s=0.05, what="log-outs")
+    assert (
+        "it could not log in anew: visitor 1: the answer to the log-in, 401"
+        in (visitors.result().lost["visitor 1"])
+    )
+
+
+def test_sessions_must_last_for_more_than_a_few_requests(platforms: Platforms) -> None:
+    with pytest.raises(ValidationError, match="ten times `every_s:`"):
+        platforms.declared(visitors={**WITH_TOKEN, "lasts_s": 0.5})
+
+
+def test_a_log_in_without_the_token_that_is_to_be_kept_proves_nothing(
+    platforms: Platforms,
+) -> None:
+    login = {**WITH_TOKEN["login"], "path": "/login"}
+    visitors = followed(platforms, visitors={**WITH_TOKEN, "login": login})
+    with pytest.raises(NotProven, match="has no /tokens/access_token"), visitors.following():
+        pass
+
+
+def test_visitors_send_only_what_their_log_in_keeps(platforms: Platforms) -> None:
+    login = {**WITH_TOKEN["login"], "keep": {}}
+    with pytest.raises(ValidationError, match="the log-in keeps no token"):
+        platforms.declared(visitors={**WITH_TOKEN, "login": login})
+
+
+def test_visitors_who_cannot_log_in_prove_nothing(platforms: Platforms) -> None:
+    page = {"host": "app.example.com", "path": "/", "status": 200}
+    visitors = followed(
+        platforms,
+        visitors={
+            "login": {"host": "app.example.com", "path": "/login"},
+            "page": page,
+            "says": "hello",
+        },
+    )
+    with pytest.raises(NotProven, match="did not get its page"), visitors.following():
+        pass
+
+
+# --- the point of no return ---
+
+REGISTRY = {"host": "registry.example.com", "address": "10.0.0.2"}
+COUNTS = {"first invoice": {"machine": "vmi2887101", "count": ["count"]}}
+
+
+def test_what_the_way_back_needs_is_looked_at_on_each_machine(tmp_path: Path) -> None:
+    told = NoReturn.model_validate({"needs": {"writable": [str(tmp_path), "/proc"]}})
+    found = no_return.needs(reach(HERE), told)
+    assert [found[f"{tmp_path} is writable on {name}"] for name in MACHINES] == [""] * 3
+    assert "cannot write there" in found["/proc is writable on vmi2887101"]
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(NotProven, match="/proc is writable on vmi2887101: cannot write"):
+        no_return.must_be_there(found)
+
+
+def test_a_registry_that_does_not_answer_is_said() -> None:
+    told = NoReturn.model_validate({"needs": {"registry": REGISTRY}})
+    found = no_return.needs(reach(outside=FakeExternalClient()), told)
+    assert found["the registry answers"]
+
+
+@pytest.mark.parametrize(("said", "error"), [("many\n", "expected a number"), ("", "ended with 1")])
+def test_an_event_that_cannot_be_counted_is_unknown(said: str, error: str) -> None:
+    told = NoReturn.model_validate({"counts": COUNTS})
+    done = Completed(status=0 if said else 1, stdout=said, stderr="")
+    found = no_return.numbers(reach(FakeShell({("*", "count"): done})), told)
+    (unknown,) = no_return.counted({"first invoice": Known(7)}, found).values()
+    assert error in str(unknown)
+
+
+# --- a whole move ---
+
+
+@pytest.mark.slow
+def test_a_rehearsal_over_a_real_front_is_proven_and_leaves_it_as_it_was(
+    platforms: Platforms,
+) -> None:
+    found = moved(platforms, Order(shares=(10, 50, 100), rehearsal=True))
+    assert platforms.share == 0
+    for check in (GOOD, KEPT, BACK):
+        assert outcome(check, found)[0] is Outcome.PASS, outcome(check, found)
+
+
+@pytest.mark.slow
+def test_a_defect_at_half_goes_back_within_seconds(platforms: Platforms) -> None:
+    platforms.sick_at = 50
+    found = moved(platforms, Order(shares=(10, 50, 100), rehearsal=False, agreed="R. Winter"))
+    assert platforms.share == 10
+    (back,) = found.returns
+    assert back.set_s is not None
+    assert back.back_s is not None
+    assert back.set_s <= back.back_s + 1 < 10
+    assert outcome(GOOD, found)[0] is Outcome.FAIL
+    assert outcome(KEPT, found)[0] is Outcome.PASS
+
+
+@pytest.mark.slow
+def test_sessions_of_one_side_are_lost_and_said_at_which_share(platforms: Platforms) -> None:
+    platforms.forgets = True
+    found = moved(platforms, Order(shares=(10,), rehearsal=True))
+    told, reason = outcome(KEPT, found)
+    assert (told, "logged out at 10 %: status 401" in reason) == (Outcome.FAIL, True)

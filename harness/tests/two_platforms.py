@@ -1,0 +1,178 @@
+"""Two platforms behind one front on loopback, with a share that is set by a file.
+
+The front answers itself: each request is the old or the new platform's by weighted rounds, as with
+Traefik's file provider. Sessions are shared, or of one side alone.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.cookies import SimpleCookie
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from harness.settings.shift import Shift as Declared
+
+
+@dataclass
+class Platforms:
+    """Both platforms. The new one fails from the share ``sick_at`` on; ``forgets`` sessions.
+
+    Both end a session after ``lasts_s``; if ``closed``, nobody can log in any more.
+    """
+
+    folder: Path
+    port: int = 0
+    sick_at: int = 101
+    forgets: bool = False
+    limits: bool = False
+    lasts_s: float = inf
+    closed: bool = False
+    began: dict[str, float] = field(default_factory=dict)
+    sessions: dict[str, str] = field(default_factory=dict)
+    bodies: list[bytes] = field(default_factory=list)
+    # Writes that both platforms store in one place; the new one ``loses`` or ``doubles`` its own.
+    loses: bool = False
+    doubles: bool = False
+    writes: list[str] = field(default_factory=list)
+    _numbers: count[int] = field(default_factory=count)
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "share"
+
+    @property
+    def share(self) -> int:
+        return int(self.file.read_text())
+
+    def side(self) -> str:
+        with self._turn:
+            number = next(self._numbers)
+        share = self.share
+        return "rke2" if number * share // 100 != (number + 1) * share // 100 else "swarm"
+
+    def declared(self, **changes: Any) -> Declared:
+        """A declaration of this front, whose share is a file of this computer."""
+        write = 'echo "$1" > "$2.new" && mv "$2.new" "$2"'
+        page = {"host": "app.example.com", "path": "/me", "status": 200}
+        told: dict[str, Any] = {
+            "front": {
+                "machine": "vmi2887102",
+                "address": "127.0.0.1",
+                "port": self.port,
+                "set": ["sh", "-c", write, "set-share", "{share}", str(self.file)],
+                "read": ["cat", str(self.file)],
+            },
+            "steps": [10, 50, 100],
+            "requests": [{"host": "app.example.com", "path": "/"}],
+            "side": {"header": "X-Side", "source": "swarm", "target": "rke2"},
+            "sampling": {"per_s": 200, "hold_s": 0, "within_s": 30},
+            "errors": {"p0": 0.01, "p1": 0.1, "alpha": 0.05, "beta": 0.05},
+            "p99": {"floor_ms": 30_000},
+            "visitors": {
+                "count": 3,
+                "login": {"host": "app.example.com", "path": "/login"},
+                "page": page,
+                "says": "hello",
+                "every_s": 0.1,
+            },
+        }
+        return Declared.model_validate(told | changes)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    platforms: Platforms
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        it, side = self.platforms, self.platforms.side()
+        if it.limits:
+            self.say(429, side, "too many")
+        elif side == "rke2" and it.share >= it.sick_at:
+            self.say(502, None, "Bad Gateway")
+        elif self.path == "/writes":
+            self.say(200, side, json.dumps(it.writes))
+        elif self.path == "/me":
+            jar = SimpleCookie(self.headers.get("Cookie", ""))
+            named = jar["sid"].value if "sid" in jar else self.headers.get("Authorization", "")
+            owner = it.sessions.get(named.removeprefix("Bearer "))
+            known = owner is not None and (not it.forgets or owner == side)
+            known = (
+                known and time.monotonic() - it.began[named.removeprefix("Bearer ")] < it.lasts_s
+            )
+            self.say(200 if known else 401, side, "hello" if known else "log in")
+        else:
+            self.say(200, side, json.dumps({"path": self.path}))
+
+    def do_POST(self) -> None:
+        it, side = self.platforms, self.platforms.side()
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path == "/writes":
+            self.store(side, str(json.loads(body)["text"]))
+            return
+        it.bodies.append(body)
+        if it.closed:
+            self.say(401, side, json.dumps({"detail": "Invalid credentials"}))
+            return
+        name = f"session-{len(it.sessions)}"
+        it.sessions[name], it.began[name] = side, time.monotonic()
+        if self.path == "/token":
+            self.say(200, side, json.dumps({"tokens": {"access_token": name}}))
+        else:
+            self.say(200, side, "welcome", cookie=f"sid={name}; Path=/; HttpOnly")
+
+    def do_DELETE(self) -> None:
+        it, begin = self.platforms, self.path.rpartition("/")[2]
+        it.writes[:] = [text for text in it.writes if not text.startswith(begin)]
+        self.say(204, it.side(), "")
+
+    def store(self, side: str, text: str) -> None:
+        it, is_new = self.platforms, side == "rke2"
+        times = 0 if is_new and it.loses else 2 if is_new and it.doubles else 1
+        it.writes += [text] * times
+        self.say(201, side, "stored")
+
+    def say(self, status: int, side: str | None, text: str, cookie: str = "") -> None:
+        body = text.encode()
+        self.send_response(status)
+        if side is not None:
+            self.send_header("X-Side", side)
+        if cookie:
+            self.send_header("Set-Cookie", cookie)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 256
+    daemon_threads = True
+
+
+@contextmanager
+def two_platforms(folder: Path, share: int = 0) -> Iterator[Platforms]:
+    """Both platforms behind their front, while the body runs."""
+    platforms = Platforms(folder)
+    platforms.file.write_text(f"{share}\n")
+    handler = type("Handler", (_Handler,), {"platforms": platforms})
+    with _Server(("127.0.0.1", 0), handler) as server:
+        platforms.port = server.server_address[1]
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        try:
+            yield platforms
+        finally:
+            server.shutdown()
+            thread.join()
