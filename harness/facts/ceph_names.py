@@ -125,8 +125,13 @@ def in_doubt(hosts: Iterable[str], machines: Iterable[str]) -> list[str]:
     return [
         host
         for host in names
-        if host not in found and any(_fitting(host, known, is_it) for is_it in _WAYS)
+        if host not in found and any(may_be(host, machine) for machine in known)
     ]
+
+
+def may_be(host: str, machine: str) -> bool:
+    """True if a host of this name may be the machine: a short name fits a fully qualified one."""
+    return any(is_it(host, machine) for is_it in _WAYS)
 
 
 def _fitting(host: str, machines: Iterable[str], is_it: Callable[[str, str], bool]) -> list[str]:

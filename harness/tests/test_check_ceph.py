@@ -327,6 +327,17 @@ def test_a_note_of_ceph_s_that_is_no_warning_needs_no_declaration() -> None:
     assert judge(HEALTHY, seen, ceph_warnings={"POOL_SCRUB_FLAGS": BECAUSE}).outcome is Outcome.PASS
 
 
+@pytest.mark.parametrize("check", [HEALTHY, SLOW])
+def test_a_warning_that_outlives_what_it_tells_of_says_how_it_clears(check: str) -> None:
+    seen = clean()
+    complaint("BLUESTORE_SLOW_OP_ALERT")(seen)
+    verdict = judge(check, seen)
+    assert verdict.outcome is Outcome.FAIL
+    assert "it clears a day after the last, or when the OSD restarts" in verdict.reason
+    complaint("SLOW_OPS")(seen)
+    assert "clears" not in judge(check, seen).reason
+
+
 def test_a_slow_operation_that_is_declared_is_declared_wherever_it_is_judged() -> None:
     seen = clean()
     complaint("BLUESTORE_SLOW_OP_ALERT")(seen)
