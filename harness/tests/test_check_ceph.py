@@ -20,7 +20,7 @@ from harness.tests.ceph_seen import (
     rule,
     steps,
 )
-from harness.tests.clean_case import Seen, clean
+from harness.tests.clean_case import Seen, case, clean
 from harness.tests.clean_cluster import DAY_S, NAMES, NOW
 
 OURS = ceph.CHECKS | ceph_data.CHECKS | capacity.CHECKS
@@ -262,6 +262,20 @@ def test_a_source_that_the_profile_does_not_declare_is_not_proven() -> None:
     verdict = judge(MORE, clean(), source_gb=None)
     assert verdict.outcome is Outcome.NOT_PROVEN
     assert "ceph.source_gb" in verdict.reason
+
+
+def test_a_machine_to_which_the_profile_gives_no_osd_needs_none() -> None:
+    """Three servers with taints, and OSDs on the workers alone: so Ceph knows no host of theirs."""
+    seen = clean()
+    items(seen)["osd tree"]["value"]["hosts"].pop(NAMES[2])
+    disks = case(seen).cluster.osd_disks
+    declared = {name: disk for name, disk in disks.items() if name != NAMES[2]}
+    assert judge(OSDS, seen).outcome is Outcome.FAIL
+    assert judge(OSDS, seen, osd_disks=declared).outcome is Outcome.PASS
+    items(seen)["osd tree"]["value"]["hosts"].pop(NAMES[1])
+    assert judge(OSDS, seen, osd_disks=declared).where == (NAMES[1],)
+    foreign = judge(OSDS, clean(), osd_disks=declared)
+    assert (foreign.outcome, foreign.where) == (Outcome.FAIL, (NAMES[2],))
 
 
 # --- what is declared ---------------------------------------------------------------------------
