@@ -118,7 +118,7 @@ def _wanted(profile: Profile, machine: Machine, access: EtcdAccess | None) -> di
         "peers": {other.name: other.address for other in others},
         "mtu": kubernetes.node_mtu,
         "kubeconfigs": kubernetes.kubeconfigs if server else (),
-        "certificates": kubernetes.certificates if server else (),
+        "certificates": kubernetes.certificates if server else kubernetes.agent_certificates,
         "etcd": etcd,
         "etcd_peers": {other.name: other.address for other in others if other.is_server},
     }
