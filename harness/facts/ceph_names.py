@@ -10,7 +10,7 @@ A file system: the kernel shows the source of a mount as it was given:
 
 A machine: Rook names its host in the CRUSH map after the node's label ``kubernetes.io/hostname``,
 with its dots turned to dashes (its NormalizeCrushName); cephadm takes the name as it was added,
-short or fully qualified.
+short or fully qualified. Docker names a node of its Swarm after the hostname, in the same ways.
 """
 
 from __future__ import annotations
