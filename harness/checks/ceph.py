@@ -94,12 +94,13 @@ def healthy(case: Case) -> Verdict:
 def _complaint(code: str, check: HealthCheck, muted: bool) -> str:
     detail = "; ".join(check.detail[:3])
     silenced = " (muted)" if muted else ""
-    says = f"{code}{silenced}: {check.says}{f' ({detail})' if detail else ''}{_lingers(code)}"
+    says = f"{code}{silenced}: {check.says}{f' ({detail})' if detail else ''}{lingers(code)}"
     wanted_ = "no error" if check.severity != "HEALTH_WARN" else "only declared warnings"
     return f"expected {wanted_}, seen {says}"
 
 
-def _lingers(code: str) -> str:
+def lingers(code: str) -> str:
+    """The words, after a semicolon, for a warning that outlives what it tells of; else empty."""
     return f"; {LINGERING[code]}" if code in LINGERING else ""
 
 
@@ -182,7 +183,7 @@ def nothing_slow(case: Case) -> Verdict:
 
 
 def _with_detail(code: str, check: HealthCheck) -> str:
-    return "; ".join([check.says, *check.detail[:3]]) + _lingers(code)
+    return "; ".join([check.says, *check.detail[:3]]) + lingers(code)
 
 
 def no_new_crash(case: Case) -> Verdict:
