@@ -66,6 +66,16 @@ def test_a_backup_comes_back_equal_in_time_and_leaves_nothing(world: World) -> N
     assert 0 < trip.rto_s < 30
 
 
+def test_a_file_that_the_customer_itself_lacks_is_told_and_no_failure_of_its_backup(
+    world: World,
+) -> None:
+    (world.files / min(FILES)).unlink()
+    found = judged(carry_out(world.trip()), world.declared())
+    assert {outcome for outcome, _ in found.values()} == {Outcome.PASS}, found
+    assert "the customer itself lacks 1 files that its rows name" in found[WHOLE][1]
+    assert "but for 1 that the customer itself lacks" in found[MOMENT][1]
+
+
 def test_odoos_own_zip_comes_back_too(world: World) -> None:
     made = f"""
 set -e

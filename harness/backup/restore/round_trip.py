@@ -163,6 +163,7 @@ class _Done:
             holds=self._identity(),
             asked=self.asked if trip.declared.backup is not None else None,
             filestore=trip.filestore,
+            own_files=f"{trip.customer.folder}/{trip.filestore}",
             limits=trip.limits,
         )
 
