@@ -288,6 +288,51 @@ def test_a_role_that_only_the_source_has_proves_nothing_and_is_named(
     assert world.is_clean()
 
 
+def test_a_psql_that_does_not_know_how_a_dump_begins_proves_nothing(world: World) -> None:
+    """Version 15.13 reads a dump of 15.14."""
+    old = """
+case "$*" in
+  *--version) echo 'psql (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)';;
+  *--single-transaction*) echo 'psql:/x.sql:5: error: invalid command \\restrict' >&2; exit 3;;
+  *) exec psql "$@";;
+esac
+"""
+    psql = ["bash", "-c", old, *world.psql(world.new)]
+    found = judged(carry_out(world.trip(target={"psql": psql})), world.declared())
+    assert Outcome.FAIL not in {outcome for outcome, _ in found.values()}, found
+    outcome, reason = found[SERVED]
+    assert outcome is Outcome.NOT_PROVEN
+    assert "new has psql (PostgreSQL) 15.13" in reason
+    assert "invalid command \\restrict" in reason
+    assert "name a psql of 15.14, 16.10, 17.6 or newer" in reason
+    assert world.is_clean()
+
+
+# pg_dump 17 and later write it, also of an older server.
+NEWER = """sed -i '/^SET statement_timeout/a SET transaction_timeout = 0;' "$name"_database.sql
+size=$(stat -c %s "$name"_database.sql)
+sed -i "s/\\"database_size\\": [0-9]*/\\"database_size\\": $size/" "$name"_metadata.json
+"""
+
+
+def test_a_backup_that_its_own_version_of_the_server_refuses_fails(world: World) -> None:
+    """The platform's pg_dump is newer than its server."""
+    reasons = red(world, world.spoiled(NEWER))
+    assert set(reasons) == {SERVED}
+    assert 'unrecognized configuration parameter "transaction_timeout"' in reasons[SERVED]
+
+
+def test_a_target_that_is_older_than_the_source_proves_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = {world.old: 17, world.new: 15}
+    monkeypatch.setattr(database, "major", versions.__getitem__)
+    outcome, reason = judged(world.spoiled(NEWER), world.declared())[SERVED]
+    assert outcome is Outcome.NOT_PROVEN
+    assert "the source is a PostgreSQL 17, and new has an older one, 15" in reason
+    assert 'parameter "transaction_timeout"' in reason
+
+
 def test_a_dump_that_names_a_role_of_no_server_fails(world: World) -> None:
     spoil = 'sed -i "s/OWNER TO odoo/OWNER TO nada/" $name"_database.sql"'
     reasons = red(world, world.spoiled(spoil))
