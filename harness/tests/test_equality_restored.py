@@ -45,6 +45,8 @@ create table app.shop (id int primary key, region int, name text,
   foreign key (region, name) references app.region);
 create type app.span as range (subtype = float8);
 create procedure app.settle(a int, inout b int) language plpgsql as 'begin b := a; end';
+create function app.open(subs app.subs) returns boolean language sql
+  begin atomic select subs.status in ('new', 'paid'); end;
 create aggregate app.total (int) (sfunc = int4pl, stype = int, initcond = '0');
 create sequence app.number;
 create sequence app.ticket increment 5 start 100;

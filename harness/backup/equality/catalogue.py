@@ -276,12 +276,11 @@ def catalogue(connection: Connection, *, common: int, salt: bytes) -> dict[str, 
 
     ``common`` is the older major version of both sides: what it cannot have is left out.
     """
-    found: dict[str, str] = {}
-    for kind, query in _QUERIES.items():
-        for name, definition in rows(connection, query.replace("{salt}", salt.hex())):
-            text = definition or ""
-            # The text of a function is what was written; other texts are made of what was read.
-            found[name] = text if kind == "function" else as_restored(text)
+    found = {
+        name: as_restored(definition or "")
+        for query in _QUERIES.values()
+        for name, definition in rows(connection, query.replace("{salt}", salt.hex()))
+    }
     return found if common >= _MAINTAIN_SINCE else _without_maintain(found)
 
 
