@@ -233,6 +233,8 @@ def sessions_kept(case: Case) -> Verdict:
     told = [it for it in known if not isinstance(it, Unknown)]
     renewed = sum(it.renewed for it in told)
     ended = f"; {renewed} times a session ended of age, as declared" if renewed else ""
+    if writers := sum(it.writers_renewed for it in seen.values.values()):
+        ended += f"; {writers} times a writer's did"
     return conclude(
         found,
         seen,

@@ -177,7 +177,8 @@ class Shift:
     beginning, judged, or None if the only order was to go back; ``left`` the share at the end, None
     if the front could not be asked.
     ``stopped``: why it ended early. ``sessions`` is None if no visitors are declared. ``ledger``
-    has the tally of each kind of writer over the whole time.
+    has the tally of each kind of writer over the whole time; ``writers_renewed`` is how often a
+    writer through the front logged in anew, as a visitor does.
     """
 
     ordered: tuple[int, ...]
@@ -192,6 +193,7 @@ class Shift:
     left: int | None
     stopped: str | None = None
     by_hand: bool = False
+    writers_renewed: int = 0
 
 
 SHIFT = Fact("shift", Shift)

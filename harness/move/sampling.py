@@ -80,14 +80,20 @@ class Client:
         return self._ask("GET", page.host, page.path, headers or {}, None)
 
     def log_in(self, login: Login, body: bytes) -> Response:
-        """The answer to a visitor's log-in; raises TransportError."""
+        """The answer to a log-in; raises TransportError."""
         return self._ask(login.method, login.host, login.path, login.headers, body or None)
 
-    def ask(self, asked: WriteRequest, session: Session) -> Response:
-        """The answer to a request of a writer; raises TransportError."""
-        body = None if asked.body is None else json.dumps(session.names.fill(asked.body)).encode()
+    def ask(self, asked: WriteRequest, session: Session, texts: Mapping[str, str]) -> Response:
+        """The answer to a request of a writer, whose cookies it keeps; raises TransportError.
+
+        ``texts`` has what ``{write}`` and ``{writes}`` stand for.
+        """
+        names = session.names_with(texts)
+        body = None if asked.body is None else json.dumps(names.fill(asked.body)).encode()
         headers = {**session.fields, **({} if body is None else _JSON)}
-        return self._ask(asked.method, asked.host, session.names.text(asked.path), headers, body)
+        answer = self._ask(asked.method, asked.host, names.text(asked.path), headers, body)
+        session.keep(answer)
+        return answer
 
     def _ask(
         self, method: str, host: str, path: str, headers: Mapping[str, str], body: bytes | None

@@ -227,6 +227,8 @@ def test_sessions_that_ended_of_age_are_counted_apart() -> None:
     verdict = judged(KEPT, lambda it: it["sessions"].update(renewed=20))
     assert (verdict.outcome, verdict.measured) == (Outcome.PASS, {"sessions_lost_count": 0.0})
     assert "20 times a session ended of age, as declared" in verdict.reason
+    verdict = judged(KEPT, lambda it: it.update(writers_renewed=4))
+    assert (verdict.outcome, "; 4 times a writer's did" in verdict.reason) == (Outcome.PASS, True)
 
 
 def test_an_invoice_after_an_agreement_is_no_failure() -> None:

@@ -118,8 +118,9 @@ class Context:
     folder: Path = field(default_factory=Path)
     run: Any = field(default_factory=lambda: SimpleNamespace(name="run"))
     books: Books = field(default_factory=Books)
-    # What happens before the ledger can begin.
+    # What happens before the ledger can begin, and at each record.
     until_begun: Callable[[], object] = lambda: None
+    noted: Callable[[Kind, str, Any], object] = lambda *_: None
     said: str = ""
 
     def progress(self, text: str) -> None:
@@ -134,6 +135,11 @@ class Context:
 
     def record(self, kind: Kind, subject: str, data: Any) -> None:
         self.told.append((kind, subject, data["event"]))
+        self.noted(kind, subject, data)
+
+    def fresh_folder(self, kind: str, place: str) -> Path:
+        number = sum(1 for it in (self.folder / kind).glob(f"{place}*"))
+        return self.folder / kind / (f"{place}.{number + 1}" if number else place)
 
     @contextmanager
     def ledger(self, names: Any, *, machine: str, writes_per_s: float) -> Iterator[Books]:
