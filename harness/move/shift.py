@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from harness.checks.shift import in_words, is_front_sick, is_source_sick, quality
+from harness.checks.shift import in_words, is_front_sick, is_source_sick, quality, shows
 from harness.core.errors import HarnessError, NotProven, TimedOut
 from harness.core.waiting import uninterrupted, until
 from harness.facts.schema import Unknown, attempt
@@ -273,7 +273,8 @@ class Mover:
             )
         self._reference_ms = seen.source.p99_ms or self._reference_ms
         says = in_words(share, seen, rules, self._reference_ms)
-        if shown is None and found is not Quality.SICK:
+        is_shown = shown is not None and shows(share, seen.target.answers, seen.named)
+        if not is_shown and found is not Quality.SICK:
             found = Quality.UNDECIDED
             says = f"the share did not show: {seen.target.answers} of {seen.named} answers; {says}"
         return Step(
