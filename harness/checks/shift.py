@@ -50,6 +50,15 @@ def is_source_sick(window: Window, rules: Rules) -> bool:
     return rules.test.judge(window.source.answers, window.source.errors_at)[0] is Health.SICK
 
 
+def is_limited(window: Window, rules: Rules) -> bool:
+    """True if more requests got 429 than may fail.
+
+    The limit may be for this computer's address alone, or for all customers: a new ingress behind
+    the front sees all of them at the front's address.
+    """
+    return window.limited > rules.test.p0 * (window.front.answers + window.limited)
+
+
 def quality(share: int, window: Window, rules: Rules, reference_p99_ms: float | None) -> Quality:
     """How a share went by the answers of its window; undecided until there are enough.
 
@@ -64,6 +73,8 @@ def quality(share: int, window: Window, rules: Rules, reference_p99_ms: float | 
     if found != {Health.HEALTHY}:
         is_sick = Health.SICK in found and share > 0
         return Quality.SICK if is_sick else Quality.UNDECIDED
+    if is_limited(window, rules):
+        return Quality.UNDECIDED
     if share == 0:
         return Quality.GOOD
     if window.target.p99_ms is None or reference_p99_ms is None:
@@ -86,6 +97,13 @@ def in_words(share: int, window: Window, rules: Rules, reference_p99_ms: float |
             seen = _failed(window.front if name == "all requests" else side)
             old = f"; of the old platform {_failed(window.source)}"
             return f"expected at most {test.p0:.2%} failures of {name}, seen {seen}{old}"
+    if is_limited(window, rules):
+        asked = window.front.answers + window.limited
+        return (
+            f"{window.limited} of {asked} requests got 429: expected at most {test.p0:.2%}. Sample "
+            "pages that no limit counts; a new ingress that limits by address must trust the "
+            "front's X-Forwarded-For, or it limits all customers as one"
+        )
     if share == 0:
         return f"before the first step {_failed(window.front)}; it takes {test.least} good answers"
     if Health.UNDECIDED in healths.values():
@@ -154,8 +172,6 @@ def _steps(shift: Shift) -> Iterator[Finding]:
         where = _at(step.share)
         found = quality(step.share, step.window, rules, step.reference_p99_ms)
         words = in_words(step.share, step.window, rules, step.reference_p99_ms)
-        if step.window.limited:
-            words += f"; the front limits our address ({step.window.limited} times 429)"
         if found is Quality.UNDECIDED:
             yield unknown(where, words)
         elif found is not Quality.GOOD:

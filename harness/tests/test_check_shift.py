@@ -96,6 +96,18 @@ def front_is_gone(it: Any) -> None:
     it["returns"][0].update(set_s=0.4)
 
 
+def limits_the_front(it: Any) -> None:
+    """Half of the requests go through Traefik to a second one, with 60 a second from one address.
+
+    That is a limit for each customer, and the second one sees the first one's address alone. The
+    numbers are those of Traefik 3.6, asked a hundred times a second for fifteen seconds.
+    """
+    front, source, target = side(1393, 402.9), side(773, 449.6), side(620, 347.2)
+    step = {**shift_step(50), "reference_p99_ms": 449.6}
+    step["window"] |= {"front": front, "source": source, "target": target, "limited": 146}
+    it.update(ordered=[50], steps=[step], returns=[{**it["returns"][0], "from_share": 50}])
+
+
 def too_few(it: Any) -> None:
     it["steps"][0]["window"]["target"] = side(507)
 
@@ -129,6 +141,7 @@ def stopped_early(it: Any) -> None:
         (GOOD, fails_at(1), Outcome.FAIL, "seen 10 of 30 failed (status 502: 10)"),
         (GOOD, fails_at(0), Outcome.FAIL, "0 % was back after 2.0 s"),
         (GOOD, errors_go_on, Outcome.NOT_PROVEN, "errors went on"),
+        (GOOD, limits_the_front, Outcome.NOT_PROVEN, "146 of 1539 requests got 429"),
         (GOOD, cut_off, Outcome.NOT_PROVEN, "this computer has no way to the front"),
         (BACK, cut_off, Outcome.NOT_PROVEN, "this computer has no way to the front"),
         (BACK, front_is_gone, Outcome.FAIL, "0 % was never measured again"),
