@@ -59,6 +59,19 @@ def is_limited(window: Window, rules: Rules) -> bool:
     return window.limited > rules.test.p0 * (window.front.answers + window.limited)
 
 
+def writes_fail(writes: Window, rules: Rules) -> str:
+    """Why writes through the front fail by the test of errors, in words; nothing if they do not."""
+    if is_source_sick(writes, rules):
+        return f"writes fail at the old platform: {_failed(writes.source)}"
+    of_new = rules.test.judge(writes.target.answers, writes.target.errors_at)[0]
+    if of_new is Health.SICK:
+        seen, old = _failed(writes.target), _failed(writes.source)
+        return f"writes fail at the new platform: {seen}; at the old one {old}"
+    if is_front_sick(writes, rules):
+        return f"writes fail, and their answers name no side: {_failed(writes.front)}"
+    return ""
+
+
 def quality(share: int, window: Window, rules: Rules, reference_p99_ms: float | None) -> Quality:
     """How a share went by the answers of its window; undecided until there are enough.
 
@@ -184,6 +197,19 @@ def _steps(shift: Shift) -> Iterator[Finding]:
         yield unknown("the move", shift.stopped)
 
 
+def _writes(shift: Shift) -> Iterator[Finding]:
+    """The new platform took the writes through the front, if there were any."""
+    writes, where = shift.writes, "the writes through the front"
+    if writes is None:
+        return
+    if why := writes_fail(writes, shift.rules):
+        is_new = bool(writes.target.errors_at) and not is_source_sick(writes, shift.rules)
+        yield Finding(where, why) if is_new else unknown(where, why)
+    elif shift.steps and not writes.target.answers:
+        others = f"{writes.source.answers} are of the old one, {writes.nameless} name no side"
+        yield unknown(where, f"no answer of the new platform: {others}")
+
+
 def _back_from(shift: Shift, step: Step) -> Return | None:
     return next((it for it in shift.returns if it.from_share == step.share), None)
 
@@ -227,7 +253,7 @@ def _sessions(shift: Shift) -> Iterator[Finding]:
 def steps_were_good(case: Case) -> Verdict:
     """The new platform answered as well as the old one at every step, in the same time."""
     seen = look(case, SHIFT)
-    found = [it for shift in seen.values.values() for it in _steps(shift)]
+    found = [it for shift in seen.values.values() for it in (*_steps(shift), *_writes(shift))]
     steps = [step for shift in seen.values.values() for step in shift.steps]
     answers = sum(step.window.target.answers for step in steps)
     errors = sum(len(step.window.target.errors_at) for step in steps)

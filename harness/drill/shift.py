@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from harness.checks.shift import is_front_sick
+from harness.checks.shift import is_front_sick, writes_fail
 from harness.core import notices
 from harness.core.errors import ConfigError, Refused, TimedOut, in_words
 from harness.core.model import JSON
@@ -18,7 +18,7 @@ from harness.core.waiting import until
 from harness.drill.context import LEDGER_FOLDER, DrillContext
 from harness.drill.traffic import Books, write_gap
 from harness.facts.drills import TallyFacts
-from harness.facts.schema import Known, Unknown, read
+from harness.facts.schema import Known, Unknown, attempt, read
 from harness.facts.shift import SHIFT, Shift
 from harness.ledger.recorder import Recorder
 from harness.ledger.result import observed
@@ -29,7 +29,7 @@ from harness.move.session import Account
 from harness.move.shift import Mover, Order, Parts
 from harness.move.visitors import Visitors
 from harness.move.way_back import WayBack
-from harness.move.writes import KIND, begin_of, remove, writing
+from harness.move.writes import KIND, Written, begin_of, remove, writing
 from harness.probes.databases import password_of
 from harness.record.records import Kind, Made, ShiftEvent
 from harness.settings import Profile
@@ -86,7 +86,7 @@ def move_traffic(declared: Declared, order: Order, context: DrillContext) -> Shi
         if isinstance(followed, Known):
             mover.visitors = followed.value
         if isinstance(books, Known):
-            mover.silence = partial(write_gap, books.value, declared.silent_s)
+            mover.silence = partial(_trouble, books.value, declared)
         stack.enter_context(context.on_lock_lost(mover.give_up))
         moved = mover.move()
         if isinstance(followed, Unknown):
@@ -94,9 +94,28 @@ def move_traffic(declared: Declared, order: Order, context: DrillContext) -> Shi
         if isinstance(books, Unknown):
             return moved
         context.progress("reading back what was written")
-        tallies = {who: read(TallyFacts, it) for who, it in books.value.tally().items()}
-        renewed = books.value.renewed if isinstance(books.value, _WithFront) else 0
-    return replace(moved, ledger=tallies, writers_renewed=renewed)
+        ledger_facts = attempt(partial(_tallied, books.value))
+    if isinstance(ledger_facts, Unknown):
+        context.progress(f"the ledger proves nothing: {ledger_facts.error}")
+        return moved
+    moved = replace(moved, ledger=ledger_facts.value)
+    if not isinstance(books.value, _WithFront):
+        return moved
+    front = books.value
+    return replace(moved, writes=front.written.seen, writers_renewed=front.renewed)
+
+
+def _tallied(books: Books) -> Mapping[str, TallyFacts]:
+    return {who: read(TallyFacts, it) for who, it in books.tally().items()}
+
+
+def _trouble(books: Books, declared: Declared) -> str | None:
+    """Why the ledger lets no more steps be taken: it is silent, or writes of customers fail."""
+    if silent := write_gap(books, declared.silent_s):
+        return silent
+    if isinstance(books, _WithFront):
+        return writes_fail(books.written.seen, declared.rules()) or None
+    return None
 
 
 def _client(reach: Reach, declared: Declared) -> Client:
@@ -178,6 +197,7 @@ class _WithFront:
 
     books: Books
     front: Recorder
+    written: Written
     accounts: Sequence[Account]
 
     @property
@@ -225,12 +245,12 @@ def _ledger(context: DrillContext, declared: Declared, client: Client) -> Iterat
         for it in accounts:
             it.log_in()
         stack.enter_context(_recorded(context, client, told, account, begin_of(run)))
-        front = stack.enter_context(
+        front, written = stack.enter_context(
             writing(
                 client, told, accounts, folder=folder, run=run, rate_per_s=declared.writes_per_s
             )
         )
-        yield _WithFront(books, front, accounts)
+        yield _WithFront(books, front, written, accounts)
 
 
 @contextmanager

@@ -177,8 +177,9 @@ class Shift:
     beginning, judged, or None if the only order was to go back; ``left`` the share at the end, None
     if the front could not be asked.
     ``stopped``: why it ended early. ``sessions`` is None if no visitors are declared. ``ledger``
-    has the tally of each kind of writer over the whole time; ``writers_renewed`` is how often a
-    writer through the front logged in anew, as a visitor does.
+    has the tally of each kind of writer over the whole time. ``writes`` has the answers to those
+    through the front, if they are declared; ``writers_renewed`` is how often one of their writers
+    logged in anew, as a visitor does.
     """
 
     ordered: tuple[int, ...]
@@ -193,6 +194,7 @@ class Shift:
     left: int | None
     stopped: str | None = None
     by_hand: bool = False
+    writes: Window | None = None
     writers_renewed: int = 0
 
 

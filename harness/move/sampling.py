@@ -116,10 +116,14 @@ class Client:
             answer = self.get(page)
         except HarnessError as error:
             return Answer(at, time.monotonic() - at, None, type(error).__name__)
+        return self.judged(at, answer, page.status, is_good=is_good(page, answer))
+
+    def judged(self, at: float, answer: Response, expected: int | None, *, is_good: bool) -> Answer:
+        """What came of a request that was sent ``at``; 429 is a limit, unless it is expected."""
         took_s, side = time.monotonic() - at, self.side_of(answer)
-        if answer.status == TOO_MANY != page.status:
+        if answer.status == TOO_MANY != expected:
             return Answer(at, took_s, side, is_limited=True)
-        return Answer(at, took_s, side, None if is_good(page, answer) else _status(answer))
+        return Answer(at, took_s, side, None if is_good else f"status {answer.status}")
 
     def side_of(self, answer: Response) -> str | None:
         """The side that an answer names; None if it names none, or both."""
@@ -137,10 +141,6 @@ class Client:
 def is_good(page: Sampled, answer: Response) -> bool:
     """True if the answer has the declared status; without one, any below 400."""
     return answer.status == page.status if page.status else answer.status < 400
-
-
-def _status(answer: Response) -> str:
-    return f"status {answer.status}"
 
 
 class Sampler:

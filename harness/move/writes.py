@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.core.errors import HarnessError, NeverSent, NotListening, NotProven, in_a_line
 from harness.core.names import names_in
+from harness.facts.shift import Window
 from harness.ledger.checker import Found
 from harness.ledger.recorder import Recorder
 from harness.ledger.writers.protocol import seal, unsealed
-from harness.move.sampling import Client
+from harness.move.sampling import Answer, Client, window
 from harness.move.session import Account
 from harness.settings.shift import Writes
 from harness.transport.protocols import Response
@@ -31,11 +34,24 @@ _MOST_BYTES = 1024 * 1024
 _BLOCK = 1000
 
 
+@dataclass(frozen=True)
+class Written:
+    """What all writers of a run have sent: how many writes each, by its number, and the answers."""
+
+    sent: Counter[int] = field(default_factory=Counter)
+    answers: list[Answer] = field(default_factory=list)
+
+    @property
+    def seen(self) -> Window:
+        """The answers so far, by the side that gave them."""
+        return window([*self.answers])
+
+
 class FrontWriter:
     """One writer of the declared requests; ``name`` is ``front/0``, ``front/1`` ….
 
     A write is a text: the begin that all of this run have, the writer, the number of its block, its
-    own number and the seal. ``sent`` counts the writes of each writer of the run, by its number.
+    own number and the seal.
     """
 
     def __init__(
@@ -46,7 +62,7 @@ class FrontWriter:
         *,
         run: str,
         number: int,
-        sent: Counter[int],
+        written: Written,
     ) -> None:
         self.name = f"{KIND}/{number}"
         self._client = client
@@ -54,10 +70,10 @@ class FrontWriter:
         self._account = account
         self._run = run
         self._number = number
-        self._sent = sent
+        self._written = written
 
     def send(self, seq: int) -> None:
-        self._sent[self._number] = seq + 1
+        self._written.sent[self._number] = seq + 1
         begin, sealed = begin_of(self._run), seal(self._run, self.name, seq)
         text = f"{begin}-{self._number}-{seq // _BLOCK}-{seq}-{sealed}"
         try:
@@ -65,13 +81,24 @@ class FrontWriter:
         except HarnessError as error:
             why = f"{self.name} could not log in anew: {in_a_line(error)}"
             raise NeverSent(why) from error
-        asked, session = self._declared.send, self._account.session
+        asked, at = self._declared.send, time.monotonic()
         try:
-            answer = self._client.ask(asked, session, {"writes": begin, "write": text})
-        except NotListening as error:
-            raise NeverSent(str(error)) from error
-        if not asked.is_answered(answer.status, answer.body):
+            texts = {"writes": begin, "write": text}
+            answer = self._client.ask(asked, self._account.session, texts)
+        except HarnessError as error:
+            self._note(Answer(at, time.monotonic() - at, None, type(error).__name__))
+            if isinstance(error, NotListening):
+                raise NeverSent(str(error)) from error
+            raise
+        is_good = asked.is_answered(answer.status, answer.body)
+        self._note(self._client.judged(at, answer, asked.status, is_good=is_good))
+        if not is_good:
             raise NotProven(f"{self.name}: answered {answer.status}: {answer.body[:200]!r}")
+
+    def _note(self, answer: Answer) -> None:
+        # A session that came of age meanwhile is renewed next: the platform has not failed.
+        if answer.error is None or not self._account.is_of_age:
+            self._written.answers.append(answer)
 
     def read(self) -> Iterator[Found]:
         """Every write, as often as it is there; NotProven unless all can be read."""
@@ -91,7 +118,7 @@ class FrontWriter:
         if "writes" not in names_in([asked.path, asked.body]):
             yield begin
             return
-        for number, count in sorted(self._sent.items()):
+        for number, count in sorted(self._written.sent.items()):
             for block in range(-(-count // _BLOCK)):
                 yield f"{begin}-{number}-{block}-"
 
@@ -125,11 +152,11 @@ def writing(
     folder: Path,
     run: str,
     rate_per_s: float,
-) -> Iterator[Recorder]:
+) -> Iterator[tuple[Recorder, Written]]:
     """Record writes through the front, a writer an account; the body starts when one is there."""
-    sent = Counter[int]()
+    written = Written()
     writers = [
-        FrontWriter(client, declared, account, run=run, number=number, sent=sent)
+        FrontWriter(client, declared, account, run=run, number=number, written=written)
         for number, account in enumerate(accounts)
     ]
     with closing(
@@ -137,7 +164,7 @@ def writing(
     ) as recorder:
         recorder.start()
         recorder.steady()
-        yield recorder
+        yield recorder, written
 
 
 def remove(client: Client, declared: Writes, account: Account, begin: str) -> str:

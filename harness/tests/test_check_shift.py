@@ -108,6 +108,16 @@ def limits_the_front(it: Any) -> None:
     it.update(ordered=[50], steps=[step], returns=[{**it["returns"][0], "from_share": 50}])
 
 
+def writes(source: int, target: int, *failed: str, nameless: int = 0) -> Change:
+    """So many answers to writes through the front; two at once ``failed`` on these sides."""
+    sides = {"source": side(source, None), "target": side(target, None)}
+    sides["front"] = side(source + target + nameless, None)
+    for name in failed:
+        sides[name] |= {"errors_at": [0, 1], "errors": {"status 403": 2}}
+    window = {**shift_step(0)["window"], **sides, "nameless": nameless}
+    return lambda it: it.update(writes=window)
+
+
 def too_few(it: Any) -> None:
     it["steps"][0]["window"]["target"] = side(507)
 
@@ -141,6 +151,26 @@ def stopped_early(it: Any) -> None:
         (GOOD, fails_at(1), Outcome.FAIL, "seen 10 of 30 failed (status 502: 10)"),
         (GOOD, fails_at(0), Outcome.FAIL, "0 % was back after 2.0 s"),
         (GOOD, errors_go_on, Outcome.NOT_PROVEN, "errors went on"),
+        (GOOD, writes(400, 400), Outcome.PASS, "as good as the old one's"),
+        (
+            GOOD,
+            writes(400, 400, "front", "target"),
+            Outcome.FAIL,
+            "writes fail at the new platform: 2 of 400 failed (status 403: 2); at the old one 0 of",
+        ),
+        (
+            GOOD,
+            writes(400, 400, "front", "source", "target"),
+            Outcome.NOT_PROVEN,
+            "writes fail at the old platform",
+        ),
+        (GOOD, writes(400, 400, "front"), Outcome.NOT_PROVEN, "their answers name no side"),
+        (
+            GOOD,
+            writes(400, 0, nameless=400),
+            Outcome.NOT_PROVEN,
+            "no answer of the new platform: 400 are of the old one, 400 name no side",
+        ),
         (GOOD, limits_the_front, Outcome.NOT_PROVEN, "146 of 1539 requests got 429"),
         (GOOD, cut_off, Outcome.NOT_PROVEN, "this computer has no way to the front"),
         (BACK, cut_off, Outcome.NOT_PROVEN, "this computer has no way to the front"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -25,17 +24,18 @@ from harness.faults import disruption_lock
 from harness.ledger.recorder import Recorder
 from harness.move.session import Account
 from harness.move.shift import Order
-from harness.move.writes import KIND, FrontWriter, begin_of, remove, writing
+from harness.move.writes import KIND, FrontWriter, Written, begin_of, remove, writing
 from harness.record.records import Kind, Made
 from harness.settings.shift import Writes
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER
 from harness.tests.moving import HERE, client
 from harness.tests.probe_rig import PROFILE, reach
-from harness.tests.test_way_back import Context
+from harness.tests.test_way_back import Books, Context
 from harness.tests.two_platforms import Platforms, two_platforms
 from harness.transport.network import Network
 
+GOOD = "the new platform answers as well as the old one at every step"
 LOST, TWICE = "the move loses no acknowledged write", "the move makes no write twice"
 WRITES: dict[str, Any] = {
     "send": {
@@ -53,10 +53,18 @@ ALLOWED = Options(allowed=True, seed=1)
 TO_ALL = Order(shares=(100,), rehearsal=False, agreed="R. Winter")
 
 
-def moving(platforms: Platforms, context: Context, **changes: Any) -> Shift:
-    """A move to 100 % whose writes go through the front."""
-    told = platforms.declared(writes={**WRITES, **changes}, visitors=None, writes_per_s=50)
-    return move_traffic(told, TO_ALL, cast("DrillContext", context))
+def moving(
+    platforms: Platforms,
+    context: Context,
+    order: Order = TO_ALL,
+    sampling: Any = None,
+    **changes: Any,
+) -> Shift:
+    """A move, to 100 % by default, whose writes go through the front."""
+    writes = {**WRITES, **changes}
+    more = {} if sampling is None else {"sampling": sampling}
+    told = platforms.declared(writes=writes, visitors=None, writes_per_s=50, **more)
+    return move_traffic(told, order, cast("DrillContext", context))
 
 
 def moved(tmp_path: Path, change: Callable[[Platforms], object] = lambda _: None) -> Shift:
@@ -97,15 +105,55 @@ def test_a_new_platform_that_stores_a_write_twice_is_found(tmp_path: Path) -> No
     assert judged(found)[0] is Outcome.PASS
 
 
+def test_writes_that_the_new_platform_refuses_bring_the_share_back_and_fail(
+    tmp_path: Path,
+) -> None:
+    """Its pages are good, and at half of the requests the ledger is not silent."""
+    with two_platforms(tmp_path) as platforms:
+        platforms.refuses = True
+        order = Order(shares=(50,), rehearsal=False)
+        context = Context(ALLOWED, folder=tmp_path)
+        hold = {"per_s": 200, "hold_s": 5, "within_s": 60}
+        found = moving(platforms, context, order, sampling=hold)
+        assert platforms.share == 0
+    assert found.stopped is not None
+    assert found.stopped.startswith("writes fail at the new platform: ")
+    outcome, reason = judged(found, GOOD)
+    assert (outcome, "(status 403: " in reason) == (Outcome.FAIL, True), reason
+
+
+def test_writes_that_never_come_to_the_new_platform_prove_nothing(tmp_path: Path) -> None:
+    found = moved(tmp_path, lambda it: setattr(it, "one_sided", True))
+    outcome, reason = judged(found, GOOD)
+    assert outcome is Outcome.NOT_PROVEN
+    assert "the writes through the front: no answer of the new platform" in reason
+
+
+def test_a_ledger_that_cannot_be_judged_keeps_what_is_known_of_the_move(tmp_path: Path) -> None:
+    class Torn(Books):
+        def tally(self) -> Any:
+            raise NotProven("the ledger's history cannot be written")
+
+    with two_platforms(tmp_path) as platforms:
+        context = Context(ALLOWED, folder=tmp_path, books=Torn())
+        found = move_traffic(
+            platforms.declared(visitors=None), TO_ALL, cast("DrillContext", context)
+        )
+    assert (found.left, found.ledger) == (100, {})
+    assert "the ledger's history cannot be written" in context.said
+    assert judged(found, GOOD)[0] is Outcome.PASS
+    assert judged(found)[0] is Outcome.NOT_PROVEN
+
+
 def account(platforms: Platforms, who: str, **changes: Any) -> Account:
     told = Writes.model_validate({**WRITES, **changes})
     return Account(who, told, client(platforms).log_in, b"", lambda _: None)
 
 
 def writer(platforms: Platforms, **changes: Any) -> FrontWriter:
-    told, sent = Writes.model_validate({**WRITES, **changes}), Counter[int]()
+    told = Writes.model_validate({**WRITES, **changes})
     one = account(platforms, "one", **changes)
-    return FrontWriter(client(platforms), told, one, run="run", number=0, sent=sent)
+    return FrontWriter(client(platforms), told, one, run="run", number=0, written=Written())
 
 
 def test_an_answer_without_the_words_of_an_acknowledgement_is_none(tmp_path: Path) -> None:
@@ -296,7 +344,7 @@ def followed(
         it.log_in()
     with writing(
         client(platforms), told, accounts, folder=folder / KIND, run="run", rate_per_s=50
-    ) as recorder:
+    ) as (recorder, _):
         yield recorder, accounts
 
 

@@ -47,6 +47,8 @@ class Platforms:
     # Writing and reading takes a session; with ``rotates``, each answer replaces it by a new one.
     guarded: bool = False
     rotates: bool = False
+    refuses: bool = False  # the new one answers a write with 403
+    one_sided: bool = False  # every write goes to the old one
     keeps_writes: bool = False  # a removal is answered, and nothing is removed
     _numbers: count[int] = field(default_factory=count)
     _turn: threading.Lock = field(default_factory=threading.Lock)
@@ -160,8 +162,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.say(200, side, json.dumps(told), cookie)
 
     def store(self, side: str, text: str) -> None:
-        it, is_new, cookie = self.platforms, side == "rke2", self.admitted(side)
-        if cookie is not None:
+        it = self.platforms
+        side = "swarm" if it.one_sided else side
+        is_new = side == "rke2"
+        if is_new and it.refuses:
+            self.say(403, side, "read-only")
+        elif (cookie := self.admitted(side)) is not None:
             times = 0 if is_new and it.loses else 2 if is_new and it.doubles else 1
             it.writes += [text] * times
             self.say(201, side, "stored", cookie)
