@@ -59,14 +59,19 @@ def is_limited(window: Window, rules: Rules) -> bool:
     return window.limited > rules.test.p0 * (window.front.answers + window.limited)
 
 
+def is_target_sick(window: Window, rules: Rules) -> bool:
+    """True if the new platform's answers fail, and the old one's do not."""
+    health = rules.test.judge(window.target.answers, window.target.errors_at)[0]
+    return health is Health.SICK and not is_source_sick(window, rules)
+
+
 def writes_fail(writes: Window, rules: Rules) -> str:
     """Why writes through the front fail by the test of errors, in words; nothing if they do not."""
-    if is_source_sick(writes, rules):
-        return f"writes fail at the old platform: {_failed(writes.source)}"
-    of_new = rules.test.judge(writes.target.answers, writes.target.errors_at)[0]
-    if of_new is Health.SICK:
+    if is_target_sick(writes, rules):
         seen, old = _failed(writes.target), _failed(writes.source)
         return f"writes fail at the new platform: {seen}; at the old one {old}"
+    if is_source_sick(writes, rules):
+        return f"writes fail at the old platform: {_failed(writes.source)}"
     if is_front_sick(writes, rules):
         return f"writes fail, and their answers name no side: {_failed(writes.front)}"
     return ""
@@ -203,8 +208,7 @@ def _writes(shift: Shift) -> Iterator[Finding]:
     if writes is None:
         return
     if why := writes_fail(writes, shift.rules):
-        is_new = bool(writes.target.errors_at) and not is_source_sick(writes, shift.rules)
-        yield Finding(where, why) if is_new else unknown(where, why)
+        yield (Finding if is_target_sick(writes, shift.rules) else unknown)(where, why)
     elif shift.steps and not writes.target.answers:
         others = f"{writes.source.answers} are of the old one, {writes.nameless} name no side"
         yield unknown(where, f"no answer of the new platform: {others}")

@@ -251,7 +251,6 @@ class Mover:
 
         def is_over() -> bool:
             nonlocal shown, seen, found
-            self._must_go_on()
             shown = shown if shown is not None else self._shown_at(share, began)
             now = time.monotonic()
             since = began if shown is None else shown
@@ -260,6 +259,7 @@ class Mover:
             found = quality(share, seen, rules, seen.source.p99_ms or self._reference_ms)
             if found is Quality.SICK or is_source_sick(seen, rules) or reads != share:
                 return True
+            self._must_go_on()
             if shown is None:
                 return now - began > _SHOWN_WITHIN_S
             return found is not Quality.UNDECIDED and now - shown >= declared.sampling.hold_s
