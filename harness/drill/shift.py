@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from harness.checks.shift import is_front_sick, writes_fail
+from harness.checks.shift_answers import PAGES, WRITES, failing, is_front_sick
 from harness.core import notices
 from harness.core.errors import ConfigError, Refused, TimedOut, in_words
 from harness.core.model import JSON
@@ -85,8 +85,8 @@ def move_traffic(declared: Declared, order: Order, context: DrillContext) -> Shi
             followed = Known(stack.enter_context(visitors))
         if isinstance(followed, Known):
             mover.visitors = followed.value
-        if isinstance(books, Known):
-            mover.silence = partial(_trouble, books.value, declared)
+        if isinstance(books, Known) and isinstance(followed, Known):
+            mover.trouble = partial(_trouble, books.value, followed.value, declared)
         stack.enter_context(context.on_lock_lost(mover.give_up))
         moved = mover.move()
         if isinstance(followed, Unknown):
@@ -109,13 +109,15 @@ def _tallied(books: Books) -> Mapping[str, TallyFacts]:
     return {who: read(TallyFacts, it) for who, it in books.tally().items()}
 
 
-def _trouble(books: Books, declared: Declared) -> str | None:
-    """Why the ledger lets no more steps be taken: it is silent, or writes of customers fail."""
+def _trouble(books: Books, visitors: Visitors | None, declared: Declared) -> str | None:
+    """Why no more steps may be taken: the ledger is silent, or what customers do fails."""
     if silent := write_gap(books, declared.silent_s):
         return silent
+    seen = {PAGES: visitors.answers()} if visitors is not None else {}
     if isinstance(books, _WithFront):
-        return writes_fail(books.written.seen, declared.rules()) or None
-    return None
+        seen[WRITES] = books.written.seen
+    rules = declared.rules()
+    return next((why for what, it in seen.items() if (why := failing(what, it, rules))), None)
 
 
 def _client(reach: Reach, declared: Declared) -> Client:

@@ -136,6 +136,7 @@ class Sessions:
 
     ``silent`` are those without any good answer after the last change. ``renewed``: how often a
     visitor logged in anew, as its session had lasted for as long as the platform lets it.
+    ``answers`` has those to their pages, without log-outs.
     """
 
     visitors: int
@@ -144,6 +145,7 @@ class Sessions:
     lost: Mapping[str, str]
     silent: tuple[str, ...]
     renewed: int = 0
+    answers: Window | None = None
 
 
 @dataclass(frozen=True, slots=True)

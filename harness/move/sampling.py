@@ -13,7 +13,7 @@ from itertools import accumulate, takewhile
 from math import ceil
 from typing import NamedTuple, Protocol
 
-from harness.checks.shift import shows
+from harness.checks.shift_answers import shows
 from harness.core.errors import HarnessError
 from harness.core.parallel import running
 from harness.facts.edge import TOO_MANY

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from harness.checks.shift import in_words, is_front_sick, is_source_sick, quality, shows
+from harness.checks.shift_answers import in_words, is_front_sick, is_source_sick, quality, shows
 from harness.core.errors import HarnessError, NotProven, TimedOut
 from harness.core.waiting import uninterrupted, until
 from harness.facts.schema import Unknown, attempt
@@ -84,8 +84,8 @@ class Mover:
     order: Order
     share: int = 0
     visitors: Followed | None = None
-    # Why the ledger is silent for too long; None if it is not.
-    silence: Callable[[], str | None] = lambda: None
+    # Why no more steps may be taken, such as a ledger that is silent for too long; or None.
+    trouble: Callable[[], str | None] = lambda: None
     _safe: int = 0
     _before: Step | None = None
     _steps: list[Step] = field(default_factory=list)
@@ -290,8 +290,8 @@ class Mover:
     def _must_go_on(self) -> None:
         if self._give_up:
             raise NotProven(self._give_up)
-        if silence := self.silence():
-            raise NotProven(silence)
+        if trouble := self.trouble():
+            raise NotProven(trouble)
         if self.parts.way_back.is_lost:
             raise NotProven("the front's machine has gone back by itself: its lease had ended")
 

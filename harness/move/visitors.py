@@ -11,8 +11,8 @@ from functools import partial
 
 from harness.core.errors import HarnessError, NotProven, in_a_line
 from harness.core.parallel import in_each, running
-from harness.facts.shift import Sessions
-from harness.move.sampling import TARGET, Client, is_good
+from harness.facts.shift import Sessions, Window
+from harness.move.sampling import TARGET, Answer, Client, is_good, window
 from harness.move.session import Account, says_nothing
 from harness.settings.shift import Visitors as Declared
 from harness.transport.protocols import Response
@@ -57,6 +57,7 @@ class Visitors:
         self._client = client
         self._declared = declared
         self._share = share
+        self._answers: list[Answer] = []
         self._changed_at = 0.0
         self._stop = threading.Event()
         bodies = {it: body.replace("{number}", str(it)) for it in range(1, declared.count + 1)}
@@ -89,6 +90,10 @@ class Visitors:
         """True if each visitor has had a good answer since then, or is logged out."""
         return all(it.lost or it.served_at >= since for it in self._all)
 
+    def answers(self) -> Window:
+        """The answers to the visitors' pages so far; a page that logs a visitor out is no error."""
+        return window([*self._answers])
+
     def result(self) -> Sessions:
         """What became of the sessions."""
         return Sessions(
@@ -100,6 +105,7 @@ class Visitors:
                 it.name for it in self._all if not it.lost and it.served_at < self._changed_at
             ),
             renewed=sum(it.account.renewed for it in self._all),
+            answers=self.answers(),
         )
 
     def _log_in(self, visitor: _Visitor) -> None:
@@ -149,16 +155,18 @@ class Visitors:
     def _asked(self, visitor: _Visitor) -> Response | None:
         """The answer to a request, counted; None for one that says nothing about the session."""
         visitor.requests += 1
-        session = visitor.account.session
+        page, session, at = self._declared.page, visitor.account.session, time.monotonic()
         try:
-            answer = self._client.get(self._declared.page, headers=session.fields)
+            answer = self._client.get(page, headers=session.fields)
             session.keep(answer)
-        except HarnessError:
-            answer = None
-        if answer is None or says_nothing(answer):
+        except HarnessError as error:
+            self._answers.append(Answer(at, time.monotonic() - at, None, type(error).__name__))
             visitor.failed += 1
             return None
-        return answer
+        says_something = not says_nothing(answer)
+        self._answers.append(self._client.judged(at, answer, page.status, is_good=says_something))
+        visitor.failed += not says_something
+        return answer if says_something else None
 
     def _refused(self, answer: Response) -> str:
         """Why an answer is not the page of a logged-in visitor, or nothing."""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.checks import CHECKS
-from harness.checks.shift import quality, shows
+from harness.checks.shift_answers import quality, shows
 from harness.core.model import Outcome, Verdict
 from harness.core.sprt import Sprt
 from harness.facts.shift import Quality, Rules, Side, Window
@@ -156,13 +156,13 @@ def stopped_early(it: Any) -> None:
             GOOD,
             writes(400, 400, "front", "target"),
             Outcome.FAIL,
-            "writes fail at the new platform: 2 of 400 failed (status 403: 2); at the old one 0 of",
+            "front fail at the new platform: 2 of 400 failed (status 403: 2); at the old one 0 of",
         ),
         (
             GOOD,
             writes(400, 400, "front", "source", "target"),
             Outcome.NOT_PROVEN,
-            "writes fail at the old platform",
+            "writes through the front fail at the old platform",
         ),
         (GOOD, writes(400, 400, "front"), Outcome.NOT_PROVEN, "their answers name no side"),
         (

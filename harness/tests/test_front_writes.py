@@ -92,7 +92,7 @@ def test_writes_that_the_new_platform_refuses_bring_the_share_back_and_fail(
         found = moving(platforms, context, order, sampling=hold)
         assert platforms.share == 0
     assert found.stopped is not None
-    assert found.stopped.startswith("writes fail at the new platform: ")
+    assert found.stopped.startswith("writes through the front fail at the new platform: ")
     outcome, reason = judged(found, GOOD)
     assert (outcome, "(status 403: " in reason) == (Outcome.FAIL, True), reason
 
@@ -101,7 +101,7 @@ def test_writes_that_never_come_to_the_new_platform_prove_nothing(tmp_path: Path
     found = moved(tmp_path, lambda it: setattr(it, "one_sided", True))
     outcome, reason = judged(found, GOOD)
     assert outcome is Outcome.NOT_PROVEN
-    assert "the writes through the front: no answer of the new platform" in reason
+    assert "writes through the front: no answer of the new platform" in reason
 
 
 def test_a_ledger_that_cannot_be_judged_keeps_what_is_known_of_the_move(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_a_defect_at_half_goes_back_to_the_last_good_share_before_anything_else(
 def test_a_sick_step_fails_also_where_the_ledger_is_silent_by_then() -> None:
     world = World(sick_at=10)
     mover = world.mover(STAYS)
-    mover.silence = lambda: "no write of bank was acknowledged for 31 s" if world.share else None
+    mover.trouble = lambda: "no write of bank was acknowledged for 31 s" if world.share else None
     moved = mover.move()
     assert (world.share, moved.steps[-1].quality) == (0, Quality.SICK)
     assert judged(GOOD, moved).outcome is Outcome.FAIL

@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from harness.core.errors import NotProven, Refused, TransportError
+from harness.core.model import Outcome
 from harness.core.waiting import until
 from harness.drill.context import DrillContext, Options
 from harness.drill.shift import move_traffic
@@ -21,7 +22,7 @@ from harness.move.way_back import WayBack
 from harness.record.records import Kind
 from harness.settings.shift import Shift as Declared
 from harness.tests.clean_storage import seen
-from harness.tests.moving import HERE, LocalStore
+from harness.tests.moving import GOOD, HERE, LocalStore, outcome
 from harness.tests.probe_rig import reach
 from harness.tests.two_platforms import two_platforms
 from harness.transport.network import Network
@@ -237,3 +238,19 @@ def test_writes_that_are_no_longer_acknowledged_end_the_move(tmp_path: Path) -> 
         moved = move_traffic(told, order, cast("DrillContext", context))
         assert platforms.share == 0
     assert moved.stopped == "no write of bank was acknowledged for 31 s"
+
+
+def test_visitors_whom_the_new_platform_fails_bring_the_share_back(tmp_path: Path) -> None:
+    """They are not logged out, and the pages that need no log-in are good."""
+    order = Order(shares=(50,), rehearsal=False)
+    context = Context(Options(allowed=True, seed=1))
+    with two_platforms(tmp_path) as platforms:
+        platforms.breaks = True
+        hold = {"per_s": 200, "hold_s": 5, "within_s": 60}
+        told = platforms.declared(steps=[50, 100], sampling=hold)
+        moved = move_traffic(told, order, cast("DrillContext", context))
+        assert platforms.share == 0
+    assert moved.stopped is not None
+    assert moved.stopped.startswith("pages of visitors fail at the new platform: ")
+    told_of, reason = outcome(GOOD, moved)
+    assert (told_of, "(status 500: " in reason) == (Outcome.FAIL, True), reason

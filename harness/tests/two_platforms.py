@@ -27,6 +27,8 @@ from harness.settings.shift import Shift as Declared
 class Platforms:
     """Both platforms. The new one fails from the share ``sick_at`` on; ``forgets`` sessions.
 
+    If ``breaks``, it answers visitors who are logged in with 500.
+
     Both end a session after ``lasts_s``; if ``closed``, nobody can log in any more.
     """
 
@@ -34,6 +36,7 @@ class Platforms:
     port: int = 0
     sick_at: int = 101
     forgets: bool = False
+    breaks: bool = False
     limits: bool = False
     lasts_s: float = inf
     closed: bool = False
@@ -123,6 +126,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.say(502, None, "Bad Gateway")
         elif self.path.startswith("/writes"):
             self.show(side, self.path.removeprefix("/writes").removeprefix("/"))
+        elif self.path == "/me" and it.breaks and side == "rke2":
+            self.say(500, side, "Internal Server Error")
         elif self.path == "/me":
             owner = it.sessions.get(it.session_of(self.headers))
             known = owner is not None and (not it.forgets or owner == side)
