@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import accumulate, takewhile
 from math import ceil
+from random import Random
 from typing import NamedTuple, Protocol
 
 from harness.checks.shift_answers import shows
@@ -144,7 +145,7 @@ def is_good(page: Sampled, answer: Response) -> bool:
 
 
 class Sampler:
-    """Samples the declared requests in turn, ``per_s`` a second."""
+    """Samples the declared requests, one drawn after the other, ``per_s`` a second."""
 
     def __init__(self, ask: Callable[[Sampled], Answer], pages: Sequence[Sampled], per_s: float):
         self._ask = ask
@@ -187,12 +188,12 @@ class Sampler:
 
     def _send(self, number: int) -> None:
         due = time.monotonic() + self._every_s * number / self._at_once
-        turn = number
+        # In turn, each page could meet one side alone: a front counts its weights in rounds.
+        chance = Random()
         while not self._stop.wait(max(0.0, due - time.monotonic())):
             self._pending[number] = time.monotonic()
-            self._answers.append(self._ask(self._pages[turn % len(self._pages)]))
+            self._answers.append(self._ask(chance.choice(self._pages)))
             del self._pending[number]
-            turn += self._at_once
             # A late request is skipped: this measures, and is no load.
             due = max(due + self._every_s, time.monotonic())
 

@@ -283,7 +283,7 @@ class Shift(Frozen):
     steps: tuple[Share, ...] = Field(min_length=1)
     # Why there is only one step, where host names contain the address.
     because: Reason | None = None
-    # The requests that are sampled, in turn.
+    # The requests that are sampled; each time, one of them is drawn.
     requests: tuple[Sampled, ...] = Field(min_length=1)
     side: Sides
     sampling: Sampling = Sampling()
