@@ -49,6 +49,8 @@ def backup_whole(case: Case) -> Verdict:
             f"{it.name} holds {it.rows} rows of {it.tables} tables and {it.files} files, "
             f"{it.bytes / 1e6:.1f} MB"
         )
+        if it.lacking:
+            proven += f"; the customer itself lacks {it.lacking} files that its rows name"
     return conclude(findings, seen, proven=proven)
 
 
@@ -212,7 +214,8 @@ def _files(customer: str, found: Files) -> Iterator[Finding]:
 def one_moment(case: Case) -> Verdict:
     """Every restored row that names a file finds it: database and files are of one moment.
 
-    Files that no row names may be as many as at the source: Odoo removes them later.
+    Files that no row names may be as many as at the source: Odoo removes them later. A file that
+    the source lacks too is told, and is no failure: no backup can hold it.
     """
     seen = look(case, RESTORE)
     findings: list[Finding] = []
@@ -221,7 +224,8 @@ def one_moment(case: Case) -> Verdict:
         it = trip.attachments
         if isinstance(it, Attachments):
             findings += _attachments(trip.customer, it)
-            proven = f"{it.rows} rows name a file, and each file is there"
+            but = f", but for {it.lacking} that the customer itself lacks" if it.lacking else ""
+            proven = f"{it.rows} rows name a file, and each file is there{but}"
         elif isinstance(it, Unknown) or trip.files is None:
             findings += _not_compared(trip, it)
     return conclude(

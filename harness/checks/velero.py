@@ -71,7 +71,7 @@ def claims_are_in_it(case: Case) -> Verdict:
                 says = f"expected a claim {pattern} that is older than {name}, seen none"
                 findings.append(Finding(declared.name, says))
             held += len(wanted)
-            findings += [it for claim in wanted for it in _data(claim, name, backup)]
+            findings += [it for claim in wanted for it in _data(velero, claim, name, backup)]
     return conclude(findings, seen, proven=f"the data of {held} claims is in the newest backups")
 
 
@@ -159,12 +159,11 @@ def _claims(velero: Velero, pattern: str, backup: Backup) -> list[str]:
     )
 
 
-def _data(claim: str, name: str, backup: Backup) -> Iterator[Finding]:
+def _data(velero: Velero, claim: str, name: str, backup: Backup) -> Iterator[Finding]:
     """What is wrong with the data of one claim in a backup."""
     volumes = [it for it in backup.volumes if it.claim == claim]
     if not volumes:
-        kept = f"; {backup.snapshots} snapshots stay in the cluster" if backup.snapshots else ""
-        yield Finding(claim, f"expected its data in {name}, seen none{kept}")
+        yield _missing(velero, claim, name, backup)
         return
     if any(it.phase == "Completed" and it.snapshot and it.bytes for it in volumes):
         return
@@ -176,6 +175,18 @@ def _data(claim: str, name: str, backup: Backup) -> Iterator[Finding]:
         yield Finding(claim, f"expected its data in {name}, seen an empty volume{why}")
     else:
         yield unknown(claim, f"Velero does not say how many bytes of it are in {name}")
+
+
+def _missing(velero: Velero, claim: str, name: str, backup: Backup) -> Finding:
+    """Why nothing tells of a claim's data in a backup."""
+    if backup.moves_snapshots and not velero.has_uploads:
+        return unknown(
+            claim,
+            f"{name} moves its snapshots, and only a DataUpload tells of each: the API has no "
+            "datauploads (velero.io/v2alpha1). Apply the CRDs of Velero's own version",
+        )
+    kept = f"; {backup.snapshots} snapshots stay in the cluster" if backup.snapshots else ""
+    return Finding(claim, f"expected its data in {name}, seen none{kept}")
 
 
 CHECKS = {

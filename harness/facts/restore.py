@@ -30,8 +30,8 @@ FileDifference = Literal["changed", "removed", "added", "unread"]
 class Backup:
     """What an inspection found in a backup; each fault is a kind and its words.
 
-    ``attachments`` are the files that its rows name, ``files`` those of its filestore. ``created``
-    is what it says of itself, in UTC seconds.
+    ``attachments`` are the files that its rows name, ``files`` those of its filestore; ``lacking``
+    are those that the customer itself lacks. ``created`` is what it says of itself, in UTC seconds.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Backup:
     entries: int
     unpacked_bytes: int
     files: int
+    lacking: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,11 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class Attachments:
-    """Rows that name a file, on both sides: of them without it, and files that no row names."""
+    """Rows that name a file, on both sides: of them without it, and files that no row names.
+
+    ``lacking`` rows have no file because the source has none either; they are not among those
+    ``without_file``.
+    """
 
     rows: int
     without_file: int
@@ -73,6 +78,7 @@ class Attachments:
     source_without_file: int
     without_row: int
     source_without_row: int
+    lacking: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,10 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A schedule's backup. ``reason`` is why it failed; ``snapshots`` stay in the cluster."""
+    """A schedule's backup. ``reason`` is why it failed; ``snapshots`` stay in the cluster.
+
+    ``moves_snapshots``: its snapshots are copied out of the cluster by a data mover.
+    """
 
     schedule: str
     phase: str
@@ -49,6 +52,7 @@ class Backup:
     reason: str
     snapshots: int
     volumes: tuple[Volume, ...]
+    moves_snapshots: bool = False
 
     @property
     def last(self) -> float:
@@ -65,13 +69,17 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Velero:
-    """``claims``: when each claim of the cluster was made. ``odd``: what was not understood."""
+    """``claims``: when each claim of the cluster was made. ``odd``: what was not understood.
+
+    ``has_uploads``: its API has DataUpload, by which version 1.12 and later copy snapshots.
+    """
 
     schedules: Mapping[str, OrUnknown[Schedule]]
     backups: Mapping[str, Backup]
     locations: Mapping[str, OrUnknown[Location]]
     claims: Mapping[str, float]
     odd: Mapping[str, str]
+    has_uploads: bool = True
 
 
 VELERO = Fact("velero", Velero)

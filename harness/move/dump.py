@@ -6,6 +6,7 @@ on. What is restored is a database of its own at the target; it is removed with 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -36,6 +37,7 @@ IFS= read -r PGPASSWORD; export PGPASSWORD PGAPPNAME={DATABASE}; exec "$@"
 # In a pod, pg_dump goes on after the harness: into a file that has no name, until the disk is full.
 _END_DUMP = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = %s"
 _SPACE = 'test ! -e "$2" && df --block-size=1 --output=avail "$1" | tail -n 1'
+_SAYS_VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
 _AMCHECK = "create extension if not exists amcheck"
 
 
@@ -171,8 +173,9 @@ class _Done:
         words = ("--exit-on-error", f"--dbname={DATABASE}", move.file)
         try:
             _run(move, move.pg_restore, words, move.target)
-        except Failed:
+        except Failed as error:
             _must_be_able_to_restore(move)
+            _programs_must_fit(move, error)
             raise
 
     def compare(self, old: Moment) -> None:
@@ -203,6 +206,32 @@ def _must_be_able_to_restore(move: Move) -> None:
         _run(move, move.pg_dump, to_target, move.target)
     except Failed as error:
         raise NotProven(f"pg_restore was in vain: {error}", remedy="correct `dump:`") from error
+
+
+def _programs_must_fit(move: Move, failed: Failed) -> None:
+    """NotProven if pg_restore is of a version that need not read the dump, or suit the target.
+
+    A newer pg_dump writes archives of another format ("unsupported version in file header"), and a
+    newer pg_restore sets parameters that an older server does not know (transaction_timeout).
+    """
+    dumped, restores = (_version(move, it) for it in (move.pg_dump, move.pg_restore))
+    source, target = (database.major(it.server) for it in (move.source, move.target))
+    if dumped is None or restores is None:
+        return
+    if restores < dumped or restores > target >= source:
+        raise NotProven(
+            f"pg_restore {restores} restores what pg_dump {dumped} wrote into a PostgreSQL "
+            f"{target}: {failed}",
+            remedy="name programs of version "
+            f"{max(source, target)} in `dump.pg_dump` and `dump.pg_restore`",
+        )
+
+
+def _version(move: Move, program: Sequence[str]) -> int | None:
+    """The major version of a program; None if it does not say so."""
+    done = move.place.run((*program, "--version"), within_s=_SHORT_S)
+    found = _SAYS_VERSION.search(done.stdout)
+    return None if found is None else int(found[1])
 
 
 def _of_one_moment(found: Database) -> Database:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, TypeVar
 
-from harness.core.errors import NotProven
+from harness.core.errors import NotFound, NotProven
 from harness.core.model import JSON
 from harness.facts.schema import dump
 from harness.facts.velero import VELERO, Backup, Location, Schedule, Velero, Volume
@@ -53,11 +53,15 @@ class VeleroBackups:
             path = f"/apis/velero.io/{version}/namespaces/{declared.namespace}/{kind}"
             return reach.kube.get(path)
 
+        try:
+            uploads = objects("datauploads", "v2alpha1")
+        except NotFound:  # before version 1.12
+            uploads = None
         claims = described(reach.kube.get("/api/v1/persistentvolumeclaims"), _claim)
         by_uid = {uid: name for name, (uid, _) in claims.values.items()}
         moved = [
             described(objects("podvolumebackups"), lambda item: _of_pod(item, by_uid)),
-            described(objects("datauploads", "v2alpha1"), _of_snapshot),
+            described(uploads or {}, _of_snapshot),
         ]
         volumes = defaultdict[str, list[Volume]](list)
         for kind in moved:
@@ -70,6 +74,7 @@ class VeleroBackups:
             locations=_by_name(each(objects("backupstoragelocations"), _location)),
             claims={name: made for name, (_, made) in claims.values.items()},
             odd={**claims.odd, **backups.odd, **moved[0].odd, **moved[1].odd},
+            has_uploads=uploads is not None,
         )
         return dump(seen)
 
@@ -126,6 +131,7 @@ def _backup(item: Object, volumes: Mapping[str, Sequence[Volume]]) -> Backup | N
         reason="; ".join([text(item, "status", "failureReason") or "", *reasons]).strip("; "),
         snapshots=sum(count(item, "status", kind) for kind in kinds),
         volumes=tuple(volumes.get(must(item, "metadata", "uid"), ())),
+        moves_snapshots=flag(item, "spec", "snapshotMoveData"),
     )
 
 

@@ -149,6 +149,16 @@ def odoo_zip(
     return path.name
 
 
+def own_files(folder: Path) -> str:
+    """The customer's own filestore, made if it is not there; its path."""
+    place = folder / "own"
+    if not place.exists():
+        for name, content in FILES.items():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_bytes(content)
+    return str(place)
+
+
 def order(folder: Path, name: str, **changes: Any) -> Order:
     """The order to inspect one of them."""
     asked = Order(
@@ -160,6 +170,7 @@ def order(folder: Path, name: str, **changes: Any) -> Order:
         holds="6d1c0000-demo",
         asked=time.time() - 60,
         filestore=f"filestore/{DATABASE}",
+        own_files=own_files(folder),
         limits=LIMITS,
     )
     return {**asked, **changes}  # type: ignore[typeddict-item]

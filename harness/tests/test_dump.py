@@ -191,6 +191,51 @@ def test_a_dump_that_cannot_be_read_there_proves_nothing(world: World) -> None:
     assert "reading the dump ended with status 1" in found[RESTORED].reason
 
 
+def program(name: str, version: str, otherwise: str = "") -> tuple[str, ...]:
+    """A program that says it is of this version."""
+    says = f"echo '{name} (PostgreSQL) {version} (Debian {version}-1.pgdg12+1)'"
+    script = f'for it in "$@"; do [ "$it" = --version ] && {says} && exit; done; '
+    return ("sh", "-c", script + (otherwise or f'exec {name} "$@"'), "sh")
+
+
+UNREADABLE = "echo 'pg_restore: error: unsupported version (1.16) in file header' >&2; exit 1"
+_UNKNOWN = 'ERROR:  unrecognized configuration parameter "transaction_timeout"'
+UNKNOWN_SETTING = f"""
+echo 'pg_restore: error: could not execute query: {_UNKNOWN}
+Command was: SET transaction_timeout = 0;' >&2; exit 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("dumps", "restores", "refuses", "says"),
+    [
+        ("17.6", "15.18", UNREADABLE, "unsupported version (1.16) in file header"),
+        ("17.6", "17.6", UNKNOWN_SETTING, 'parameter "transaction_timeout"'),
+    ],
+)
+def test_a_pg_restore_of_another_version_tells_nothing_about_the_dump(
+    world: World, dumps: str, restores: str, refuses: str, says: str
+) -> None:
+    """As version 15 refuses an archive of 17, and a PostgreSQL 15 what pg_restore 17 sends it."""
+    move = world.move(
+        pg_dump=program("pg_dump", dumps), pg_restore=program("pg_restore", restores, refuses)
+    )
+    found = judged(carry_out(move))
+    assert {found[it].outcome for it in ALL if it != LEFT} == {Outcome.NOT_PROVEN}
+    reason = found[RESTORED].reason
+    assert says in reason
+    assert (
+        f"pg_restore {restores[:2]} restores what pg_dump 17 wrote into a PostgreSQL 15" in reason
+    )
+    assert "name programs of version 15" in reason
+
+
+def test_programs_that_do_not_say_their_version_excuse_no_failure(world: World) -> None:
+    mute = program("pg_restore", "15.18", UNREADABLE)[2].replace("PostgreSQL", "?")
+    found = judged(carry_out(world.move(pg_restore=("sh", "-c", mute, "sh"))))
+    assert found[RESTORED].outcome is Outcome.FAIL
+
+
 def test_what_could_not_be_removed_blocks_and_is_no_failure_of_the_system(world: World) -> None:
     done = carry_out(world.move())
     left = judged(replace(done, left=("/dumps/cutover_rehearsal of one: no route",)))[LEFT]

@@ -65,6 +65,36 @@ def test_a_damage_that_a_backup_cannot_have_is_left_out(tmp_path: Path) -> None:
     assert "file of a row missing" not in challenge(order(tmp_path, name))
 
 
+def test_a_file_that_the_customer_itself_lacks_is_counted_and_no_fault_of_the_backup(
+    tmp_path: Path,
+) -> None:
+    """It is the first by name, so it would be the one that the challenge takes out."""
+    lost = min(FILES)
+    (Path(files.own_files(tmp_path)) / lost).unlink()
+    kept = {name: content for name, content in FILES.items() if name != lost}
+    there = order(tmp_path, write(tmp_path, data=files.tar(kept)))
+    report = Inspection(there).run()
+    assert (report["faults"], report["lacking"], report["attachments"]) == ([], 1, 3)
+    assert challenge(there)["file of a row missing"]
+
+
+def test_a_file_that_the_customer_has_and_its_backup_lacks_is_told_beside_one_that_both_lack(
+    tmp_path: Path,
+) -> None:
+    lost, missing, _ = sorted(FILES)
+    (Path(files.own_files(tmp_path)) / lost).unlink()
+    kept = {name: content for name, content in FILES.items() if name not in (lost, missing)}
+    found = faults(tmp_path, write(tmp_path, data=files.tar(kept)))
+    assert found == {"moment": f"1 rows name a file that it has not: {missing}"}
+
+
+def test_a_customer_whose_files_are_all_lost_has_no_file_to_take_out(tmp_path: Path) -> None:
+    there = order(tmp_path, write(tmp_path, data=files.tar({})))
+    for name in FILES:
+        (tmp_path / "own" / name).unlink()
+    assert "file of a row missing" not in challenge(there)
+
+
 def test_an_inspection_counts_what_a_backup_holds(tmp_path: Path) -> None:
     report = Inspection(order(tmp_path, write(tmp_path))).run()
     counts = {key: report[key] for key in ("tables", "rows", "attachments", "files", "entries")}

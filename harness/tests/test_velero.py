@@ -17,7 +17,7 @@ from harness.tests.clean_case import case
 from harness.tests.clean_cluster import CLUSTER, NOW
 from harness.tests.mutilated import mutilate
 from harness.tests.probe_rig import PROFILE, observe, reach
-from harness.tests.velero_objects import BACKUP, one, served, stamp
+from harness.tests.velero_objects import BACKUP, one, served, served_before_1_12, stamp
 from harness.transport.fake import FakeKube
 
 RUN = "every declared schedule of the cluster's backups runs"
@@ -38,9 +38,11 @@ OBSERVED = PROFILE.model_copy(update={"velero": DECLARED})
 Change = Callable[[Any], object]
 
 
-def judged(check: str, change: Change = lambda _: None) -> Verdict:
+def judged(
+    check: str, change: Change = lambda _: None, like: Callable[[float], Any] = served
+) -> Verdict:
     """The verdict on what the probe sees of these objects."""
-    objects = served(NOW)
+    objects = like(NOW)
     change(objects)
     seen = observe("velero", reach(kube=FakeKube(objects), like=OBSERVED), "contabo")
     there = case({"velero": {CLUSTER.name: seen}})
@@ -64,6 +66,34 @@ def gone(kind: str) -> Change:
 def test_a_night_on_which_all_went_well_is_proven(check: str) -> None:
     verdict = judged(check)
     assert verdict.outcome is Outcome.PASS, verdict.reason
+
+
+@pytest.mark.parametrize("check", [RUN, WHOLE, DATA])
+def test_a_velero_that_has_no_data_mover_is_judged_by_what_it_has(check: str) -> None:
+    verdict = judged(check, like=served_before_1_12)
+    assert verdict.outcome is Outcome.PASS, verdict.reason
+
+
+def test_a_claim_that_no_pod_was_read_for_is_red_where_there_is_no_data_mover() -> None:
+    verdict = judged(DATA, gone("podvolumebackups"), served_before_1_12)
+    assert (verdict.outcome, verdict.reason) == (
+        Outcome.FAIL,
+        f"saasodoo/odoo-backups-storage: expected its data in {BACKUP}, seen none",
+    )
+
+
+def test_only_what_rests_on_a_missing_kind_is_not_proven() -> None:
+    """The schedule moves its snapshots; the kind that tells of that is not in the API."""
+
+    def no_kind(objects: Any) -> None:
+        (path,) = [it for it in objects if it.endswith("/datauploads")]
+        del objects[path]
+
+    assert {judged(check, no_kind).outcome for check in (RUN, WHOLE)} == {Outcome.PASS}
+    verdict = judged(DATA, no_kind)
+    assert verdict.outcome is Outcome.NOT_PROVEN
+    assert verdict.where == ("saasodoo/postgres-1",)
+    assert "the API has no datauploads (velero.io/v2alpha1)" in verdict.reason
 
 
 def paused(objects: Any) -> None:

@@ -40,6 +40,25 @@ def served(now: float) -> dict[str, Any]:
     return {path: {"items": items} for path, items in lists.items()}
 
 
+def served_before_1_12(now: float) -> dict[str, Any]:
+    """The same night as version 1.9 to 1.11 write it: no data mover, and no kind for one.
+
+    Both claims are read through their pods; restic reads the one, Kopia the other (since 1.10).
+    """
+    lists = served(now)
+    del lists[_UPLOADS]
+    for backup in lists[f"{_V1}/backups"]["items"]:
+        backup.get("spec", {}).pop("snapshotMoveData", None)
+        for word in ("Attempted", "Completed"):
+            backup["status"].pop(f"backupItemOperations{word}", None)
+    del one(lists, "schedules")["spec"]["template"]["snapshotMoveData"]
+    of_postgres = _through_its_pod("c-2")
+    of_postgres["metadata"]["name"] = f"{BACKUP}-q9zzt"
+    of_postgres["spec"] |= {"uploaderType": "restic", "volume": "data"}
+    lists[f"{_V1}/podvolumebackups"]["items"].append(of_postgres)
+    return lists
+
+
 def one(objects: dict[str, Any], kind: str) -> Any:
     """The first object of a kind, such as ``schedules``."""
     (path,) = [it for it in objects if it.endswith(f"/{kind}")]
@@ -93,12 +112,12 @@ def _location(validated: float) -> dict[str, Any]:
     }
 
 
-def _through_its_pod() -> dict[str, Any]:
+def _through_its_pod(claim: str = "c-1") -> dict[str, Any]:
     return {
         "metadata": {
             "name": f"{BACKUP}-x7k2p",
             "namespace": NAMESPACE,
-            "labels": {**_OF_BACKUP, "velero.io/pvc-uid": "c-1"},
+            "labels": {**_OF_BACKUP, "velero.io/pvc-uid": claim},
         },
         "spec": {
             "node": "vmi2887101",

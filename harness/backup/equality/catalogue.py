@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from harness.backup.equality.expressions import as_restored
 from harness.backup.equality.session import Connection, rows
 from harness.facts.databases import Definition, Sequence
 
@@ -37,6 +38,21 @@ def _granted(acl: str, kind: str, owner: str) -> str:
     )
 
 
+_MAINTAIN_SINCE = 17
+# So many sequences are read by one query.
+_AT_ONCE = 200
+# PostgreSQL's own objects have lower numbers.
+_FIRST_OWN = 16384
+_EVERY_OTHER = " union all ".join(
+    f"select '{it}'::regclass::oid as class, oid from {it}"
+    for it in (
+        *("pg_am", "pg_cast", "pg_collation", "pg_conversion", "pg_foreign_data_wrapper"),
+        *("pg_foreign_server", "pg_language", "pg_opclass", "pg_operator", "pg_opfamily"),
+        *("pg_publication", "pg_statistic_ext", "pg_transform", "pg_ts_config", "pg_ts_dict"),
+        *("pg_ts_parser", "pg_ts_template", "pg_user_mapping"),
+    )
+)
+
 _QUERIES: Mapping[str, str] = {
     # An object each: what may differ on purpose hides no other property.
     "database": f"""
@@ -52,11 +68,13 @@ _QUERIES: Mapping[str, str] = {
         ) it (name, definition) where datname = current_database()""",
     "setting": """
         select concat_ws(' ', 'setting of', coalesce('role ' || r.rolname, 'every role'),
-          split_part(c, '=', 1)), split_part(c, '=', 2)
+            case s.setdatabase when 0 then 'in every database' end, split_part(c, '=', 1)),
+          substr(c, strpos(c, '=') + 1)
         from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole
         cross join unnest(s.setconfig) c
         where s.setdatabase in (0, (select oid from pg_database where datname = current_database()))
     """,
+    # PostgreSQL's own digest may be MD5, of which a password can be guessed.
     "role": r"""
         select 'role ' || rolname, concat_ws('; ',
           case when rolsuper then 'superuser' end, case when rolcreaterole then 'createrole' end,
@@ -67,9 +85,12 @@ _QUERIES: Mapping[str, str] = {
           'at most ' || nullif(rolconnlimit, -1) || ' connections',
           'until ' || rolvaliduntil,
           'member of ' || (
-            select string_agg(pg_get_userbyid(m.roleid)::text, ' and ' order by 1)
-            from pg_auth_members m where m.member = r.oid),
-          'password ' || left(encode(sha256(rolpassword::bytea), 'hex'), 12))
+            select string_agg(m.role, ' and ' order by m.role collate "C") from (
+              select concat(pg_get_userbyid(roleid),
+                case when bool_or(admin_option) then ' and may grant it' end) as role
+              from pg_auth_members where member = r.oid group by roleid) m),
+          'password ' || left(encode(
+            sha256(decode('{salt}', 'hex') || rolpassword::bytea), 'hex'), 12))
         from pg_authid r where rolname !~ '^pg_'""",
     # The comparison itself needs amcheck on the target.
     "extension": """
@@ -88,12 +109,16 @@ _QUERIES: Mapping[str, str] = {
             case relpersistence when 'u' then 'unlogged' end,
             case when relrowsecurity then 'row security' end,
             case when relforcerowsecurity then 'row security forced' end,
+            case when not relispopulated then 'not populated' end,
             'replica identity ' || nullif(relreplident::text, 'd'),
             'partition by ' || case when relkind = 'p' then pg_get_partkeydef(c.oid) end,
             'partition ' || pg_get_expr(relpartbound, c.oid),
             'inherits ' || (select string_agg(inhparent::regclass::text, ', ' order by inhseqno)
               from pg_inherits where inhrelid = c.oid),
             'options ' || array_to_string(reloptions, ', '),
+            (select concat('of ', srvname, ' ', array_to_string(ftoptions, ', '))
+              from pg_foreign_table join pg_foreign_server s on s.oid = ftserver
+              where ftrelid = c.oid),
             {_granted("relacl", "r", "relowner")})
         from pg_class c join pg_namespace n on n.oid = relnamespace
         where relkind in ('r', 'p', 'v', 'm', 'f', 'c') and relpersistence <> 't'
@@ -103,7 +128,7 @@ _QUERIES: Mapping[str, str] = {
           concat_ws('; ', format_type(atttypid, atttypmod),
             case when attnotnull then 'not null' end,
             'default ' || pg_get_expr(adbin, adrelid),
-            'identity ' || nullif(attidentity::text, ''),
+            case when not relispartition then 'identity ' || nullif(attidentity::text, '') end,
             'generated ' || nullif(attgenerated::text, ''),
             'collation ' || case when a.attcollation <> t.typcollation then l.collname end,
             case when attacl is not null then {_granted("attacl", "c", "relowner")} end)
@@ -113,14 +138,17 @@ _QUERIES: Mapping[str, str] = {
         left join pg_collation l on l.oid = a.attcollation
         where relkind in ('r', 'p', 'v', 'm', 'f', 'c') and relpersistence <> 't'
           and attnum > 0 and not attisdropped and {_own("pg_class", "c.oid")}""",
-    # PostgreSQL 18 lists NOT NULL as constraints too; the columns have it in every version.
+    # PostgreSQL 18 lists NOT NULL as constraints too; the columns have it in every version. A
+    # foreign key has one more for each partition that it is of or refers to, whose name PostgreSQL
+    # makes up.
     "constraint": f"""
         select format('constraint %I on %s', conname, coalesce(
             nullif(conrelid, 0)::regclass::text, nullif(contypid, 0)::regtype::text)),
           concat_ws('; ', pg_get_constraintdef(o.oid),
             case when not convalidated then 'not validated' end)
         from pg_constraint o join pg_namespace n on n.oid = connamespace
-        where contype <> 'n' and {_own("pg_constraint", "o.oid")}
+        where contype <> 'n' and not (contype = 'f' and conparentid <> 0)
+          and {_own("pg_constraint", "o.oid")}
           and (conrelid = 0 or {_NOT_OF_EXTENSION.format(table="pg_class", oid="conrelid")})""",
     "index": f"""
         select format('index %I.%I', n.nspname, c.relname), concat_ws('; ',
@@ -131,12 +159,14 @@ _QUERIES: Mapping[str, str] = {
         from pg_index i join pg_class c on c.oid = indexrelid
         join pg_namespace n on n.oid = relnamespace
         where relpersistence <> 't' and {_own("pg_class", "indrelid")}""",
+    # A partition's copies of a trigger are internal until PostgreSQL 15.
     "trigger": f"""
         select format('trigger %I on %I.%I', tgname, n.nspname, relname),
           concat(pg_get_triggerdef(g.oid), '; enabled ', tgenabled)
         from pg_trigger g join pg_class c on c.oid = tgrelid
         join pg_namespace n on n.oid = relnamespace
-        where not tgisinternal and {_own("pg_class", "c.oid")}""",
+        where not tgisinternal and coalesce(to_jsonb(g) ->> 'tgparentid', '0') = '0'
+          and {_own("pg_class", "c.oid")}""",
     "rule": f"""
         select format('rule %I on %I.%I', rulename, n.nspname, relname), pg_get_ruledef(w.oid)
         from pg_rewrite w join pg_class c on c.oid = ev_class
@@ -146,21 +176,28 @@ _QUERIES: Mapping[str, str] = {
         select format('policy %I on %I.%I', polname, n.nspname, relname), concat_ws('; ',
           case when polpermissive then 'permissive' else 'restrictive' end, 'for ' || polcmd::text,
           'to ' || (select string_agg(
-              case x when 0 then 'public' else pg_get_userbyid(x)::text end, ', ' order by x)
-            from unnest(polroles) x),
+              coalesce(g.rolname, 'public'), ', ' order by g.rolname)
+            from unnest(polroles) x left join pg_roles g on g.oid = x),
           'using ' || pg_get_expr(polqual, polrelid),
           'with check ' || pg_get_expr(polwithcheck, polrelid))
         from pg_policy p join pg_class c on c.oid = polrelid
         join pg_namespace n on n.oid = relnamespace where {_own("pg_class", "c.oid")}""",
+    # PostgreSQL 14 writes IN before a procedure's arguments. A range makes functions of its own.
     "function": f"""
-        select format('function %I.%I(%s)', n.nspname, proname,
-            pg_get_function_identity_arguments(f.oid)),
+        select format('function %I.%I(%s)', n.nspname, proname, oidvectortypes(proargtypes)),
           concat_ws('; ', 'owner ' || pg_get_userbyid(proowner),
-            case when prokind <> 'a' then pg_get_functiondef(f.oid)
-              else 'aggregate of ' || pg_get_function_result(f.oid) end,
+            case prokind when 'a' then 'aggregate of ' || pg_get_function_result(f.oid)
+              when 'p' then replace(pg_get_functiondef(f.oid), a.written,
+                regexp_replace(a.written, '(^|, )IN ', '\\1', 'g'))
+              else pg_get_functiondef(f.oid) end,
+            (select concat_ws(' ', 'by', aggtransfn, aggfinalfn, 'from', agginitval)
+              from pg_aggregate where aggfnoid = f.oid),
             {_granted("proacl", "f", "proowner")})
         from pg_proc f join pg_namespace n on n.oid = pronamespace
-        where {_own("pg_proc", "f.oid")}""",
+        cross join pg_get_function_arguments(f.oid) a (written)
+        where {_own("pg_proc", "f.oid")} and not exists (
+          select from pg_depend x where x.classid = 'pg_proc'::regclass and x.objid = f.oid
+          and x.deptype = 'i')""",
     "type": f"""
         select format('type %I.%I', n.nspname, typname), concat_ws('; ',
           'owner ' || pg_get_userbyid(typowner),
@@ -184,7 +221,8 @@ _QUERIES: Mapping[str, str] = {
     "default privileges": """
         select concat_ws(' ', 'default privileges of', pg_get_userbyid(defaclrole), 'in',
             coalesce(n.nspname, 'every schema'), 'for', defaclobjtype),
-          (select string_agg(concat(coalesce(g.rolname, 'public'), ' may ', x.privilege_type), ', '
+          (select string_agg(concat(coalesce(g.rolname, 'public'), ' may ', x.privilege_type,
+              case when x.is_grantable then ' and grant it' end), '; '
             order by g.rolname, x.privilege_type)
             from aclexplode(defaclacl) x left join pg_roles g on g.oid = x.grantee)
         from pg_default_acl left join pg_namespace n on n.oid = defaclnamespace""",
@@ -194,6 +232,15 @@ _QUERIES: Mapping[str, str] = {
         from pg_event_trigger e where not exists (
           select from pg_depend x where x.classid = 'pg_event_trigger'::regclass
           and x.objid = e.oid and x.deptype = 'e')""",
+    # Objects that are rarely made: whether each is there.
+    "other": f"""
+        select concat(i.type, ' ', i.identity),
+          'options ' || (select array_to_string(srvoptions, ', ') from pg_foreign_server s
+            where o.class = 'pg_foreign_server'::regclass and s.oid = o.oid)
+        from ({_EVERY_OTHER}) o cross join pg_identify_object(o.class, o.oid, 0) i
+        where o.oid >= {_FIRST_OWN} and not exists (
+          select from pg_depend x where x.classid = o.class and x.objid = o.oid
+          and x.deptype in ('e', 'i'))""",
     # Of another owner or without the right one, a large object cannot be opened.
     "large object": f"""
         select 'large object ' || oid, concat_ws('; ', 'owner ' || pg_get_userbyid(lomowner),
@@ -206,30 +253,50 @@ select format('definition of view %I.%I', n.nspname, relname), pg_get_viewdef(c.
 from pg_class c join pg_namespace n on n.oid = relnamespace
 where relkind in ('v', 'm') and {_own("pg_class", "c.oid")}
 """
+# The column that a sequence is for, if it is one of whole numbers.
 _SEQUENCES = f"""
-select format('%I.%I', n.nspname, c.relname), pg_sequence_last_value(c.oid),
-  format('%I.%I', tn.nspname, t.relname), a.attname
-from pg_class c join pg_namespace n on n.oid = c.relnamespace
-left join pg_depend d on d.classid = 'pg_class'::regclass and d.objid = c.oid
-  and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i') and d.refobjsubid > 0
-left join pg_class t on t.oid = d.refobjid left join pg_namespace tn on tn.oid = t.relnamespace
-left join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
-where c.relkind = 'S' and c.relpersistence <> 't' and {_own("pg_class", "c.oid")}
+select format('%I.%I', n.nspname, c.relname), seqstart, seqincrement, o.table_name, o.attname
+from pg_sequence s join pg_class c on c.oid = seqrelid join pg_namespace n on n.oid = c.relnamespace
+left join lateral (
+  select format('%I.%I', tn.nspname, t.relname) as table_name, a.attname
+  from pg_depend d join pg_class t on t.oid = d.refobjid
+  join pg_namespace tn on tn.oid = t.relnamespace
+  join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+  where d.classid = 'pg_class'::regclass and d.objid = c.oid
+    and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i')
+    and a.atttypid in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype)
+) o on true
+where c.relpersistence <> 't' and {_own("pg_class", "c.oid")}
+order by 1
 """
 
 
-def catalogue(connection: Connection) -> dict[str, str]:
-    """Each object's definition, by its kind and name."""
+def catalogue(connection: Connection, *, common: int, salt: bytes) -> dict[str, str]:
+    """Each object's definition, by its kind and name; passwords as salted digests.
+
+    ``common`` is the older major version of both sides: what it cannot have is left out.
+    """
+    found: dict[str, str] = {}
+    for kind, query in _QUERIES.items():
+        for name, definition in rows(connection, query.replace("{salt}", salt.hex())):
+            text = definition or ""
+            # The text of a function is what was written; other texts are made of what was read.
+            found[name] = text if kind == "function" else as_restored(text)
+    return found if common >= _MAINTAIN_SINCE else _without_maintain(found)
+
+
+def _without_maintain(definitions: Mapping[str, str]) -> dict[str, str]:
+    """Without a privilege that ALL has gained: who had ALL has it too, once it is restored."""
+    ends = (" may MAINTAIN", " may MAINTAIN and grant it")
     return {
-        name: definition or ""
-        for query in _QUERIES.values()
-        for name, definition in rows(connection, query)
+        name: "; ".join(it for it in definition.split("; ") if not it.endswith(ends))
+        for name, definition in definitions.items()
     }
 
 
 def views(connection: Connection) -> dict[str, str]:
     """The definition of each view, as this version of PostgreSQL writes it."""
-    return dict(rows(connection, _VIEWS))
+    return {name: as_restored(definition) for name, definition in rows(connection, _VIEWS)}
 
 
 def compare(source: Mapping[str, str], target: Mapping[str, str]) -> tuple[Definition, ...]:
@@ -243,13 +310,35 @@ def compare(source: Mapping[str, str], target: Mapping[str, str]) -> tuple[Defin
 
 def sequences(source: Connection, target: Connection) -> dict[str, Sequence]:
     """Each sequence's last value on both sides, with the greatest value of its column."""
-    before = {name: value for name, value, _, _ in rows(source, _SEQUENCES)}
-    found = {}
-    for name, value, table, column in rows(target, _SEQUENCES):
-        greatest = None
-        if column is not None:
-            quoted = '"' + column.replace('"', '""') + '"'
-            ((greatest,),) = rows(target, f"select max({quoted})::bigint from {table}")
-        if name in before:
-            found[name] = Sequence(source=before[name], target=value, column=greatest)
-    return found
+    before = _last_values(source)
+    now = _last_values(target)
+    columns = {name: (table, column) for name, *_, table, column in rows(target, _SEQUENCES)}
+    return {
+        name: Sequence(before[name], now[name], _greatest(target, *columns[name]))
+        for name in now
+        if name in before
+    }
+
+
+def _last_values(connection: Connection) -> dict[str, int | None]:
+    """The last value that each sequence gave, or would have given before its next one.
+
+    None for one that gives its first value next.
+    """
+    values: dict[str, int | None] = {}
+    found = rows(connection, _SEQUENCES)
+    for begin in range(0, len(found), _AT_ONCE):
+        some = found[begin : begin + _AT_ONCE]
+        each = (f"select {at}, last_value, is_called from {it[0]}" for at, it in enumerate(some))
+        for at, value, is_called in rows(connection, " union all ".join(each)):
+            name, start, increment, *_ = some[at]
+            values[name] = value if is_called else None if value == start else value - increment
+    return values
+
+
+def _greatest(connection: Connection, table: str | None, column: str | None) -> int | None:
+    if table is None or column is None:
+        return None
+    quoted = '"' + column.replace('"', '""') + '"'
+    ((greatest,),) = rows(connection, f"select max({quoted})::bigint from {table}")
+    return None if greatest is None else int(greatest)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
+from functools import partial
 from types import MappingProxyType
 
 from harness.backup.equality import catalogue, indexes
-from harness.backup.equality.session import Connection, Moment, Server, both, identity, names
+from harness.backup.equality.session import Connection, Moment, Server, identity, moment, names
 from harness.backup.equality.tables import Mutation, Table, both_digests, differences, tables
 from harness.core.errors import HarnessError, NotProven
 from harness.core.parallel import in_each
@@ -35,15 +37,31 @@ def compared(
         raise NotProven(
             "source and target are the same PostgreSQL", remedy="correct `equality:` in the profile"
         )
-    here, there = names(source), names(target)
+
+    def compare(name: str) -> facts.Database:
+        with moment(source, name) as old, moment(target, name) as new:
+            return database(old, new, at_once=at_once, tell=tell)
+
+    return each_database(databases, names(source), names(target), compare)
+
+
+def each_database(
+    asked: Collection[str],
+    source: Collection[str],
+    target: Collection[str],
+    compare: Callable[[str], facts.Database],
+) -> dict[str, facts.Compared]:
+    """Each database that was asked for, or that either side has, one after the other.
+
+    One that cannot be compared hides no other.
+    """
     found: dict[str, facts.Compared] = {}
-    for name in sorted(databases or here | there):
-        if (name in here) != (name in there):
-            found[name] = facts.OnlyOn("source" if name in here else "target")
+    for name in sorted(asked or {*source, *target}):
+        if (name in source) != (name in target):
+            found[name] = facts.OnlyOn("source" if name in source else "target")
             continue
         try:
-            with both(source, target, name) as (old, new):
-                found[name] = database(old, new, at_once=at_once, tell=tell)
+            found[name] = compare(name)
         except HarnessError as error:
             found[name] = Unknown(str(error))
     return found
@@ -61,11 +79,14 @@ def database(
     here, there = tables(old.first), tables(new.first)
     both_have = {it: here[it] for it in here.keys() & there.keys()}
     compared = _tables(old, new, both_have, at_once, tell, mutations)
-    before, views = catalogue.catalogue(old.first), catalogue.views(old.first)
+    read = partial(
+        catalogue.catalogue, common=min(old.major, new.major), salt=secrets.token_bytes(16)
+    )
+    before, views = read(old.first), catalogue.views(old.first)
     alike = old.major == new.major
 
     def unequal() -> tuple[facts.Definition, ...]:
-        now = catalogue.catalogue(new.first)
+        now = read(new.first)
         if not alike:
             return catalogue.compare(before, now)
         return catalogue.compare(before | views, now | catalogue.views(new.first))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -108,7 +108,7 @@ class Moment:
     @contextmanager
     def another(self) -> Iterator[Connection]:
         """One more connection that sees this moment."""
-        with self.server.connect(self.database) as connection:
+        with _our_errors(self.database), self.server.connect(self.database) as connection:
             connection.execute(f"SET TRANSACTION SNAPSHOT '{self.snapshot}'".encode())
             yield connection
 
@@ -121,13 +121,13 @@ class Moment:
 
 
 # The next transaction to write gets this number; a read-only transaction takes none.
-_NEXT = "select pg_snapshot_xmax(pg_current_snapshot())::text"
+_NEXT = "select txid_snapshot_xmax(txid_current_snapshot())::text"
 
 
 @contextmanager
 def moment(server: Server, database: str) -> Iterator[Moment]:
     """A snapshot of a database, held until the body ends; raises TransportError."""
-    with server.connect(database) as connection:
+    with _our_errors(database), server.connect(database) as connection:
         # Not by `rows`: a snapshot cannot be exported from a transaction within another one.
         found = connection.execute(b"select pg_export_snapshot()").fetchone()
         assert found is not None
@@ -136,24 +136,19 @@ def moment(server: Server, database: str) -> Iterator[Moment]:
 
 
 @contextmanager
-def both(source: Server, target: Server, database: str) -> Iterator[tuple[Moment, Moment]]:
-    """The two sides of a database, each at one moment."""
-    with ExitStack() as held:
-        yield (
-            held.enter_context(moment(source, database)),
-            held.enter_context(moment(target, database)),
-        )
-
-
-@contextmanager
 def asking(connection: Connection, what: str) -> Iterator[None]:
     """Queries whose failure leaves the connection's moment as it was.
 
     psycopg's errors become ours: NotProven for an answer, Unreachable for a lost connection.
     """
+    with _our_errors(what), connection.transaction():
+        yield
+
+
+@contextmanager
+def _our_errors(what: str) -> Iterator[None]:
     try:
-        with connection.transaction():
-            yield
+        yield
     except psycopg.OperationalError as error:
         raise Unreachable(f"{what}: {error}") from error
     except psycopg.Error as error:

@@ -6,6 +6,7 @@ without a key is a multiset (``streams``). Rows are PostgreSQL's own COPY text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from harness.facts.databases import RowDifference, TableSide
 
 # Text keys sort by bytes on both sides: collations of two C libraries differ.
 _C = sql.SQL(' COLLATE pg_catalog."C"')
+# A table of an extension comes with it, but for the rows that it names for dumps.
 _TABLES = """
 select n.nspname, c.relname,
   array(
@@ -49,12 +51,21 @@ select n.nspname, c.relname,
     select a.attname::text from pg_attribute a
     where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attcollation <> 0
   ),
-  pg_table_size(c.oid)
+  pg_table_size(c.oid), coalesce(e.dumped, '')
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
-where c.relkind in ('r', 'm') and c.relpersistence <> 't'
+left join lateral (
+  select extname, x.extcondition[array_position(x.extconfig, c.oid)] as dumped
+  from pg_depend d join pg_extension x on x.oid = d.refobjid
+  where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
+) e on true
+where c.relkind in ('r', 'm') and c.relpersistence <> 't' and c.relispopulated
+  and (e.extname is null or e.dumped is not null)
   and n.nspname not in ('pg_catalog', 'information_schema') and n.nspname not like 'pg\\_toast%'
 order by 1, 2
 """
+
+
+_WHERE = re.compile(r"^\s*where\b\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +104,7 @@ class Table:
     def beside(self, mutation: Mutation) -> Table:
         """The table without what may differ in it."""
         columns = tuple(it for it in self.columns if it not in mutation.columns)
-        return replace(self, columns=columns, but=mutation.rows)
+        return replace(self, columns=columns, but=f"({self.but}) or ({mutation.rows})")
 
     def in_order(self) -> sql.Composed:
         """COPY of all rows, in the order of the key where there is one."""
@@ -132,10 +143,16 @@ _LARGE_OBJECTS = Table(
 def tables(connection: Connection) -> dict[str, Table]:
     """Every table of a database that is not PostgreSQL's own, by its name."""
     found = (
-        Table(schema, name, tuple(columns), tuple(key), frozenset(collated), size)
-        for schema, name, columns, key, collated, size in rows(connection, _TABLES)
+        Table(schema, name, tuple(columns), tuple(key), frozenset(collated), size, _but(dumped))
+        for schema, name, columns, key, collated, size, dumped in rows(connection, _TABLES)
     )
     return {str(it): it for it in (*found, _LARGE_OBJECTS)}
+
+
+def _but(dumped: str) -> str:
+    """The rows that an extension's clause (``WHERE …``) leaves out of dumps."""
+    condition = _WHERE.sub("", dumped)
+    return f"({condition}) is not true" if condition else "false"
 
 
 def digest(connection: Connection, table: Table) -> TableSide:
@@ -167,13 +184,15 @@ def differences(
 ) -> tuple[int, list[RowDifference]]:
     """How many rows differ, and the first of them: by key, with their columns, without values."""
     width = max(1, len(table.key))
+    # A text of digits may be a customer's number.
+    shown = () if table.collated.intersection(table.key) else table.key
     number = 0
     first: list[RowDifference] = []
     for key, old, new in side_by_side(_lines(source, table, width), _lines(target, table, width)):
         number += 1
         if len(first) < FIRST:
             sides = (None if it is None else it.split(b"\t") for it in (old, new))
-            first.append(row_difference(table.key, key, table.columns, *sides))
+            first.append(row_difference(shown, key, table.columns, *sides))
     return number, first
 
 

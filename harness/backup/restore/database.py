@@ -44,6 +44,12 @@ def data_directory(server: Server) -> str:
         return str(one(connection, _DATA_DIRECTORY)[0])
 
 
+def major(server: Server) -> int:
+    """The major version of a server."""
+    with server.connect("postgres") as connection:
+        return connection.info.server_version // 10000
+
+
 def now(server: Server, name: str) -> float:
     """The server's clock, in UTC seconds."""
     with server.connect(name) as connection:

@@ -103,16 +103,19 @@ def compare_attachments(
 ) -> Attachments:
     """The rows that name a file against the files, on both sides.
 
-    A file that no row names is no fault: Odoo removes files long after their rows.
+    A file that no row names is no fault: Odoo removes files long after their rows. Nor is a row
+    whose file the source lacks too: no restore can bring it back.
     """
-    without = sorted(rows - restored)
+    of_source = rows_of_source - source
+    without = sorted(rows - restored - of_source)
     return Attachments(
         rows=len(rows),
         without_file=len(without),
         first=tuple(without[:_FIRST]),
-        source_without_file=len(rows_of_source - source),
+        source_without_file=len(of_source),
         without_row=len(_content(restored) - rows),
         source_without_row=len(_content(source) - rows_of_source),
+        lacking=len((rows - restored) & of_source),
     )
 
 

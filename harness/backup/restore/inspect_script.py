@@ -9,7 +9,8 @@ own zip (dump.sql, filestore/, manifest.json).
 
 Kinds of faults: missing, empty, cut, damaged, escape, link, device, bomb, customer (it is of
 another one), stale (it is older than its request), claim (what it says of itself is not so), moment
-(database and files do not belong together). Standard library of Python 3.8 only.
+(database and files do not belong together). A row whose file the customer itself lacks is counted,
+and is no fault of the backup. Standard library of Python 3.8 only.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ _NAMED = 3
 class Order(TypedDict):
     """What to inspect; ``filestore`` is the folder of the customer's files in a tar.
 
+    ``own_files`` is the customer's own filestore, on the same machine.
     ``asked``: when the backup was asked for (seconds since the epoch by this machine's clock), or
     None; ``metadata``: what the backup must say of itself; ``holds``: what a row must contain.
     """
@@ -63,6 +65,7 @@ class Order(TypedDict):
     holds: str
     asked: float | None
     filestore: str
+    own_files: str
     limits: Limits
 
 
@@ -133,6 +136,7 @@ class Inspection:
         self.created: float | None = None
         self.dump = Dump(0, 0, set(), holds=True)
         self.contents = Contents(0, 0, set())
+        self.taken_out = ""
 
     def tell(self, kind: str, says: str) -> None:
         self.faults[kind, says] = None
@@ -145,7 +149,8 @@ class Inspection:
             self._zip(path)
         else:
             self._files(path)
-        without = sorted(self.dump.attachments - self.contents.files)
+        missing = self.dump.attachments - self.contents.files
+        without = sorted(it for it in missing if not self._lacks(it))
         if without and self.damage.parts == NO_DAMAGE.parts:
             some = ", ".join(it.decode("utf-8", "replace") for it in without[:_NAMED])
             self.tell("moment", f"{len(without)} rows name a file that it has not: {some}")
@@ -157,10 +162,21 @@ class Inspection:
             "tables": self.dump.tables,
             "rows": self.dump.rows,
             "attachments": len(self.dump.attachments),
+            "lacking": len(missing) - len(without),
             "entries": self.contents.entries,
             "unpacked_bytes": self.contents.size,
             "files": len(self.contents.files),
         }
+
+    def _lacks(self, name: bytes) -> bool:
+        """True if the customer itself lacks a file: no backup can hold it."""
+        try:
+            os.lstat(os.path.join(os.fsencode(self.order["own_files"]), name))  # noqa: PTH118
+        except FileNotFoundError:
+            return True
+        except (OSError, ValueError):
+            return False  # what cannot be told excuses nothing
+        return False
 
     @contextlib.contextmanager
     def _opened(self, path: str, what: str, share: float = 1.0) -> Iterator[IO[bytes] | None]:
@@ -281,7 +297,8 @@ class Inspection:
         )
 
     def _without_file(self, entries: Iterable[Entry], filestore: str) -> Iterator[Entry]:
-        gone = min(self.dump.attachments, default=b"").decode()
+        there = (it for it in sorted(self.dump.attachments) if not self._lacks(it))
+        self.taken_out = gone = next(there, b"").decode()
         return (it for it in entries if filestore_name(it.name, filestore) != gone)
 
 
@@ -329,7 +346,7 @@ def challenge(order: Order) -> dict[str, bool]:
         except Noticed:
             noticed[name] = True
             continue
-        if not damage.without_file or inspection.dump.attachments:
+        if not damage.without_file or inspection.taken_out:
             noticed[name] = False
     return noticed
 

@@ -18,7 +18,14 @@ from typing import TypeVar
 from harness.backup.restore import database, inspect_script, unpack_script
 from harness.backup.restore.files import both_manifests, compare_attachments, compare_files
 from harness.backup.restore.side import Failed
-from harness.backup.restore.trip import SHORT_S, WHOLE_S, Trip, must_be_possible, removed
+from harness.backup.restore.trip import (
+    SHORT_S,
+    WHOLE_S,
+    Trip,
+    must_be_fit,
+    must_be_possible,
+    removed,
+)
 from harness.core.errors import HarnessError, NotProven, TimedOut
 from harness.core.waiting import BY_HAND, uninterrupted, until
 from harness.facts.databases import Database
@@ -163,6 +170,7 @@ class _Done:
             holds=self._identity(),
             asked=self.asked if trip.declared.backup is not None else None,
             filestore=trip.filestore,
+            own_files=f"{trip.customer.folder}/{trip.filestore}",
             limits=trip.limits,
         )
 
@@ -216,21 +224,11 @@ class _Done:
         self._psql(trip.psql(*words, on=trip.restored), within_s=within_s, what=what)
 
     def _psql(self, command: Sequence[str], *, within_s: float, what: str) -> None:
-        """Run psql at the target; NotProven if it asks for a role that only the source has.
-
-        Roles belong to the server: they are in no backup of a customer.
-        """
-        source, target = self.trip.source, self.trip.target
+        """Run psql at the target; NotProven if it fails for what is wrong with the target."""
         try:
-            target.must(command, within_s=within_s, what=what)
+            self.trip.target.must(command, within_s=within_s, what=what)
         except Failed as error:
-            for role in sorted(database.roles(source.server) - database.roles(target.server)):
-                if f'role "{role}"' in str(error):
-                    raise NotProven(
-                        f'the PostgreSQL of {target.place} has no role "{role}", which the backup '
-                        "of a customer cannot hold",
-                        remedy=f'make it there before the drill: create role "{role}" nologin',
-                    ) from error
+            must_be_fit(self.trip, str(error))
             raise
 
     def _unpack_order(self) -> unpack_script.Order:

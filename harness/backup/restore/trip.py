@@ -10,7 +10,7 @@ from harness.backup.equality.session import identity, names
 from harness.backup.restore import database, unpack_script
 from harness.backup.restore.archive_script import Limits
 from harness.backup.restore.side import Failed, Side
-from harness.core.errors import ConfigError, HarnessError, Refused
+from harness.core.errors import ConfigError, HarnessError, NotProven, Refused
 from harness.settings.restore import Customer, Restore
 
 # The largest customer's backup is read, or unpacked, in this time.
@@ -150,6 +150,35 @@ def _space(side: Side, folder: str) -> Mapping[str, int]:
     found = side.unpack("space", {"folder": folder}, within_s=SHORT_S)
     assert isinstance(found, Mapping)
     return found
+
+
+def must_be_fit(trip: Trip, said: str) -> None:
+    """NotProven if a restore failed, with these words, for what the target is or lacks.
+
+    Roles belong to the server: they are in no backup of a customer. An older psql does not know the
+    `\\restrict` with which a dump begins. A dump is not made for an older server.
+    """
+    source, target = trip.source, trip.target
+    for role in sorted(database.roles(source.server) - database.roles(target.server)):
+        if f'role "{role}"' in said:
+            raise NotProven(
+                f'the PostgreSQL of {target.place} has no role "{role}", which the backup '
+                "of a customer cannot hold",
+                remedy=f'make it there before the drill: create role "{role}" nologin',
+            )
+    if "\\restrict" in said:
+        version = target.run((*trip.declared.target.psql, "--version"), within_s=SHORT_S)
+        raise NotProven(
+            f"{target.place} has {version.stdout.strip() or 'an old psql'}: {said}",
+            remedy="name a psql of 15.14, 16.10, 17.6 or newer in restore.target.psql",
+        )
+    dumped, there = database.major(source.server), database.major(target.server)
+    if there < dumped:
+        raise NotProven(
+            f"the source is a PostgreSQL {dumped}, and {target.place} has an older one, {there}: "
+            f"{said}",
+            remedy=f"name a PostgreSQL {dumped} in restore.target",
+        )
 
 
 def removed(trip: Trip) -> Iterator[str]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from functools import partial
 
 from harness.backup.equality.catalogue import compare
+from harness.backup.equality.compare import Tell, each_database
 from harness.backup.equality.mariadb import catalogue
-from harness.backup.equality.mariadb.session import Moment, Server, both, is_one_server, names
+from harness.backup.equality.mariadb.session import Moment, Server, is_one_server, moment, names
 from harness.backup.equality.mariadb.tables import Table, both_digests, differences, tables
-from harness.core.errors import HarnessError, NotProven
+from harness.core.errors import NotProven
 from harness.facts import databases as facts
 from harness.facts.schema import Known, OrUnknown, Unknown, attempt
-
-Tell = Callable[[str], object]
 
 
 def compared(
@@ -33,18 +32,12 @@ def compared(
         raise NotProven(
             "source and target are the same MariaDB", remedy="correct `equality:` in the profile"
         )
-    here, there = names(source), names(target)
-    found: dict[str, facts.Compared] = {}
-    for name in sorted(databases or here | there):
-        if (name in here) != (name in there):
-            found[name] = facts.OnlyOn("source" if name in here else "target")
-            continue
-        try:
-            with both(source, target, name) as (old, new):
-                found[name] = _database(old, new, tell)
-        except HarnessError as error:
-            found[name] = Unknown(str(error))
-    return found
+
+    def compare_one(name: str) -> facts.Database:
+        with moment(source, name) as old, moment(target, name) as new:
+            return _database(old, new, tell)
+
+    return each_database(databases, names(source), names(target), compare_one)
 
 
 def _database(old: Moment, new: Moment, tell: Tell) -> facts.Database:

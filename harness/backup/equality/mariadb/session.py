@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -177,13 +177,3 @@ def moment(server: Server, database: str) -> Iterator[Moment]:
         rows(connection, "start transaction with consistent snapshot, read only")
         numbers = version.partition("-")[0].split(".")
         yield Moment(server, database, connection, tuple(numbers), changes)
-
-
-@contextmanager
-def both(source: Server, target: Server, database: str) -> Iterator[tuple[Moment, Moment]]:
-    """The two sides of a database, each at one moment."""
-    with ExitStack() as held:
-        yield (
-            held.enter_context(moment(source, database)),
-            held.enter_context(moment(target, database)),
-        )
