@@ -63,6 +63,9 @@ def failing(what: str, window: Window, rules: Rules) -> str:
         return f"{what} fail at the old platform: {failed(window.source)}"
     if is_front_sick(window, rules):
         return f"{what} fail, and their answers name no side: {failed(window.front)}"
+    asked = window.front.answers + window.limited
+    if asked >= rules.test.least and is_limited(window, rules):
+        return f"{what} are limited: {window.limited} of {asked} got 429"
     return ""
 
 

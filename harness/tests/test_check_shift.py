@@ -108,13 +108,13 @@ def limits_the_front(it: Any) -> None:
     it.update(ordered=[50], steps=[step], returns=[{**it["returns"][0], "from_share": 50}])
 
 
-def writes(source: int, target: int, *failed: str, nameless: int = 0) -> Change:
+def writes(source: int, target: int, *failed: str, nameless: int = 0, limited: int = 0) -> Change:
     """So many answers to writes through the front; two at once ``failed`` on these sides."""
     sides = {"source": side(source, None), "target": side(target, None)}
     sides["front"] = side(source + target + nameless, None)
     for name in failed:
         sides[name] |= {"errors_at": [0, 1], "errors": {"status 403": 2}}
-    window = {**shift_step(0)["window"], **sides, "nameless": nameless}
+    window = {**shift_step(0)["window"], **sides, "nameless": nameless, "limited": limited}
     return lambda it: it.update(writes=window)
 
 
@@ -165,6 +165,12 @@ def stopped_early(it: Any) -> None:
             "writes through the front fail at the old platform",
         ),
         (GOOD, writes(400, 400, "front"), Outcome.NOT_PROVEN, "their answers name no side"),
+        (
+            GOOD,
+            writes(400, 200, limited=200),
+            Outcome.NOT_PROVEN,
+            "writes through the front are limited: 200 of 800 got 429",
+        ),
         (
             GOOD,
             writes(400, 0, nameless=400),
