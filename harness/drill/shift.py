@@ -43,6 +43,8 @@ _LOOK_EVERY_S = 0.1
 # The counts before a way back delay it, those before a step do not.
 _COUNTS_WITHIN_S = 3.0
 _SUBJECT = "writes of {}"
+# Of hours of writes, so many are judged again and again: all would slow the requests themselves.
+_NEWEST = 5000
 # The share is back by then; what a ledger that hangs leaves, the next harness removes.
 _LEAVES_WITHIN_S = 60.0
 
@@ -102,7 +104,7 @@ def move_traffic(declared: Declared, order: Order, context: DrillContext) -> Shi
     if not isinstance(books.value, _WithFront):
         return moved
     front = books.value
-    return replace(moved, writes=front.written.seen, writers_renewed=front.renewed)
+    return replace(moved, writes=front.written.seen(), writers_renewed=front.renewed)
 
 
 def _tallied(books: Books) -> Mapping[str, TallyFacts]:
@@ -113,9 +115,9 @@ def _trouble(books: Books, visitors: Visitors | None, declared: Declared) -> str
     """Why no more steps may be taken: the ledger is silent, or what customers do fails."""
     if silent := write_gap(books, declared.silent_s):
         return silent
-    seen = {PAGES: visitors.answers()} if visitors is not None else {}
+    seen = {PAGES: visitors.answers(_NEWEST)} if visitors is not None else {}
     if isinstance(books, _WithFront):
-        seen[WRITES] = books.written.seen
+        seen[WRITES] = books.written.seen(_NEWEST)
     rules = declared.rules()
     return next((why for what, it in seen.items() if (why := failing(what, it, rules))), None)
 

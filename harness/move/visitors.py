@@ -90,9 +90,12 @@ class Visitors:
         """True if each visitor has had a good answer since then, or is logged out."""
         return all(it.lost or it.served_at >= since for it in self._all)
 
-    def answers(self) -> Window:
-        """The answers to the visitors' pages so far; a page that logs a visitor out is no error."""
-        return window([*self._answers])
+    def answers(self, newest: int = 0) -> Window:
+        """The answers to the visitors' pages so far, or so many of the newest.
+
+        A page that logs a visitor out is no error.
+        """
+        return window(self._answers[-newest:])
 
     def result(self) -> Sessions:
         """What became of the sessions."""

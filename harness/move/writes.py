@@ -41,10 +41,9 @@ class Written:
     sent: Counter[int] = field(default_factory=Counter)
     answers: list[Answer] = field(default_factory=list)
 
-    @property
-    def seen(self) -> Window:
-        """The answers so far, by the side that gave them."""
-        return window([*self.answers])
+    def seen(self, newest: int = 0) -> Window:
+        """The answers so far, or so many of the newest, by the side that gave them."""
+        return window(self.answers[-newest:])
 
 
 class FrontWriter:
