@@ -34,7 +34,7 @@ from harness.settings import Profile
 from harness.transport import Reach, own_folder
 from harness.transport.remote_script import RemoteScript
 
-# These may be left where no record has a name: an operator says that they are gone.
+# What cannot be removed of these, an operator removes by hand, and says so.
 _ON_PLATFORM = ("journey", "parity", "writes")
 _SWEEP = RemoteScript(own_folder)
 _SWEEP_S = 60.0

@@ -97,14 +97,12 @@ def move_traffic(declared: Declared, order: Order, context: DrillContext) -> Shi
             return moved
         context.progress("reading back what was written")
         ledger_facts = attempt(partial(_tallied, books.value))
+    if isinstance(front := books.value, _WithFront):
+        moved = replace(moved, writes=front.written.seen(), writers_renewed=front.renewed)
     if isinstance(ledger_facts, Unknown):
         context.progress(f"the ledger proves nothing: {ledger_facts.error}")
         return moved
-    moved = replace(moved, ledger=ledger_facts.value)
-    if not isinstance(books.value, _WithFront):
-        return moved
-    front = books.value
-    return replace(moved, writes=front.written.seen(), writers_renewed=front.renewed)
+    return replace(moved, ledger=ledger_facts.value)
 
 
 def _tallied(books: Books) -> Mapping[str, TallyFacts]:
