@@ -140,10 +140,10 @@ def sequences_ahead(case: Case) -> Verdict:
         else:
             for sequence, it in found.sequences.value.items():
                 count += 1
-                least = max((n for n in (it.source, it.column) if n is not None), default=None)
-                if least is not None and (it.target is None or it.target < least):
+                if it.is_behind:
                     is_at = "never used" if it.target is None else it.target
-                    text = f"expected at least {least}, seen {is_at}"
+                    bound = "most" if it.descending else "least"
+                    text = f"expected at {bound} {it.expected}, seen {is_at}"
                     findings.append(Finding(f"{name}, {sequence}", text))
     return conclude(findings, seen, proven=f"{count} sequences are not behind")
 

@@ -18,6 +18,7 @@ _PASSED_OVER = (
     "Queued",
     "ReadyToStart",
     "InProgress",
+    "Uploading",  # until version 1.10
     "WaitingForPluginOperations",
     "Finalizing",
     "Deleting",

@@ -55,12 +55,28 @@ class Definition:
 class Sequence:
     """The last values (None: never used), and the greatest value of the target's column.
 
-    Of AUTO_INCREMENT, the last value is the next one less one.
+    Of AUTO_INCREMENT, the last value is the next one less one. One that is ``descending`` has the
+    least value of the column.
     """
 
     source: int | None
     target: int | None
     column: int | None
+    descending: bool = False
+
+    @property
+    def expected(self) -> int | None:
+        """What the target must have reached; None: nothing."""
+        reached = [it for it in (self.source, self.column) if it is not None]
+        return (min if self.descending else max)(reached, default=None)
+
+    @property
+    def is_behind(self) -> bool:
+        """True if the target gives a number next that was given before."""
+        if self.expected is None or self.target is None:
+            return self.expected is not None
+        ahead = self.target - self.expected
+        return ahead > 0 if self.descending else ahead < 0
 
 
 @dataclass(frozen=True, slots=True)

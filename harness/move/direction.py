@@ -191,15 +191,11 @@ class Direction:
         for name in self.databases:
             sessions = self.origin.session(name), self.goal.session(name)
             for sequence, at in catalogue.sequences(*sessions).items():
-                due = [it for it in (at.source, at.column) if it is not None]
-                if due and (at.target is None or at.target < max(due)):
-                    self.goal.ask(name, _SET, [sequence, max(due)])
+                if at.is_behind:
+                    self.goal.ask(name, _SET, [sequence, at.expected])
                 number += 1
-            behind = [
-                sequence
-                for sequence, at in catalogue.sequences(*sessions).items()
-                if (at.target or 0) < max(at.source or 0, at.column or 0)
-            ]
+            now = catalogue.sequences(*sessions)
+            behind = [sequence for sequence, at in now.items() if at.is_behind]
             if behind:
                 raise NotMet(f"{self.goal.name}, {name}: {behind[0]} is behind")
         return f"{number} sequences are no lower than at {self.origin.name}, and than their columns"

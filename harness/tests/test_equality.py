@@ -141,9 +141,16 @@ def test_a_sequence_is_behind_when_the_next_number_exists_already(
     source: int | None, target: int | None, column: int | None
 ) -> None:
     numbers = {"source": source, "target": target, "column": column}
-    verdict = judged(AHEAD, lambda it: it.update(sequences={"value": {"public.id": numbers}}))
     behind = any(it is not None and (target is None or target < it) for it in (source, column))
-    assert verdict.outcome is (Outcome.FAIL if behind else Outcome.PASS)
+    expected = Outcome.FAIL if behind else Outcome.PASS
+
+    def outcome(**sequence: Any) -> Outcome:
+        change = {"value": {"public.id": sequence}}
+        return judged(AHEAD, lambda it: it.update(sequences=change)).outcome
+
+    assert outcome(**numbers) is expected
+    mirrored = {side: None if it is None else -it for side, it in numbers.items()}
+    assert outcome(**mirrored, descending=True) is expected
 
 
 def test_an_index_that_misses_rows_fails() -> None:

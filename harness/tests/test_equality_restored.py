@@ -45,10 +45,16 @@ create table app.shop (id int primary key, region int, name text,
   foreign key (region, name) references app.region);
 create type app.span as range (subtype = float8);
 create procedure app.settle(a int, inout b int) language plpgsql as 'begin b := a; end';
+create function app.open(subs app.subs) returns boolean language sql
+  begin atomic select subs.status in ('new', 'paid'); end;
 create aggregate app.total (int) (sfunc = int4pl, stype = int, initcond = '0');
 create sequence app.number;
 create sequence app.ticket increment 5 start 100;
 create sequence app.letter;
+create sequence app.renumbered;
+alter sequence app.renumbered start with 100;
+create table app.debts (id int generated always as identity (increment -1), owed int);
+insert into app.debts (owed) values (1), (2), (3);
 alter table app.subs add constraint letters check (mail is null or mail <> 'x');
 alter sequence app.letter owned by app.subs.phone;
 create foreign data wrapper other;
@@ -115,8 +121,10 @@ def test_sequences_are_compared_by_what_they_give_next(servers: tuple[Server, Se
         found = compared(*servers).sequences
     assert found == Known(
         {
+            "app.debts_id_seq": Sequence(-3, -3, -3, descending=True),
             "app.letter": Sequence(None, None, None),
             "app.number": Sequence(7, 7, None),
+            "app.renumbered": Sequence(None, None, None),
             "app.subs_id_seq": Sequence(20, 20, 20),
             "app.ticket": Sequence(495, None, None),
         }

@@ -166,7 +166,10 @@ def test_a_bad_night_is_red_for_its_own_reason(check: str, change: Change, words
     assert words in verdict.reason
 
 
-@pytest.mark.parametrize("phase", ["InProgress", "WaitingForPluginOperations", "Finalizing"])
+@pytest.mark.parametrize(
+    "phase",
+    ["InProgress", "UploadingPartialFailure", "WaitingForPluginOperations", "Finalizing"],
+)
 def test_a_backup_under_way_is_passed_over(phase: str) -> None:
     verdict = judged(WHOLE, status("backups", phase=phase))
     assert "platform-daily-20251231010000, 30.0 hours old" in verdict.reason

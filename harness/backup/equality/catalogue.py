@@ -255,7 +255,8 @@ where relkind in ('v', 'm') and {_own("pg_class", "c.oid")}
 """
 # The column that a sequence is for, if it is one of whole numbers.
 _SEQUENCES = f"""
-select format('%I.%I', n.nspname, c.relname), seqstart, seqincrement, o.table_name, o.attname
+select format('%I.%I', n.nspname, c.relname), seqstart, seqincrement, seqmin, seqmax,
+  o.table_name, o.attname
 from pg_sequence s join pg_class c on c.oid = seqrelid join pg_namespace n on n.oid = c.relnamespace
 left join lateral (
   select format('%I.%I', tn.nspname, t.relname) as table_name, a.attname
@@ -276,12 +277,11 @@ def catalogue(connection: Connection, *, common: int, salt: bytes) -> dict[str, 
 
     ``common`` is the older major version of both sides: what it cannot have is left out.
     """
-    found: dict[str, str] = {}
-    for kind, query in _QUERIES.items():
-        for name, definition in rows(connection, query.replace("{salt}", salt.hex())):
-            text = definition or ""
-            # The text of a function is what was written; other texts are made of what was read.
-            found[name] = text if kind == "function" else as_restored(text)
+    found = {
+        name: as_restored(definition or "")
+        for query in _QUERIES.values()
+        for name, definition in rows(connection, query.replace("{salt}", salt.hex()))
+    }
     return found if common >= _MAINTAIN_SINCE else _without_maintain(found)
 
 
@@ -309,13 +309,16 @@ def compare(source: Mapping[str, str], target: Mapping[str, str]) -> tuple[Defin
 
 
 def sequences(source: Connection, target: Connection) -> dict[str, Sequence]:
-    """Each sequence's last value on both sides, with the greatest value of its column."""
-    before = _last_values(source)
-    now = _last_values(target)
-    columns = {name: (table, column) for name, *_, table, column in rows(target, _SEQUENCES)}
+    """Each sequence's last value on both sides, with the utmost value of its column."""
+    before, now = _last_values(source), _last_values(target)
     return {
-        name: Sequence(before[name], now[name], _greatest(target, *columns[name]))
-        for name in now
+        name: Sequence(
+            before[name],
+            now[name],
+            _extreme(target, "min" if increment < 0 else "max", table, column),
+            descending=increment < 0,
+        )
+        for name, _, increment, _, _, table, column in rows(target, _SEQUENCES)
         if name in before
     }
 
@@ -323,7 +326,7 @@ def sequences(source: Connection, target: Connection) -> dict[str, Sequence]:
 def _last_values(connection: Connection) -> dict[str, int | None]:
     """The last value that each sequence gave, or would have given before its next one.
 
-    None for one that gives its first value next.
+    None for one that gives its first value next, or the first that it may.
     """
     values: dict[str, int | None] = {}
     found = rows(connection, _SEQUENCES)
@@ -331,14 +334,18 @@ def _last_values(connection: Connection) -> dict[str, int | None]:
         some = found[begin : begin + _AT_ONCE]
         each = (f"select {at}, last_value, is_called from {it[0]}" for at, it in enumerate(some))
         for at, value, is_called in rows(connection, " union all ".join(each)):
-            name, start, increment, *_ = some[at]
-            values[name] = value if is_called else None if value == start else value - increment
+            name, start, increment, least, greatest, *_ = some[at]
+            before = value - increment
+            is_first = value == start or not least <= before <= greatest
+            values[name] = value if is_called else None if is_first else before
     return values
 
 
-def _greatest(connection: Connection, table: str | None, column: str | None) -> int | None:
+def _extreme(
+    connection: Connection, which: str, table: str | None, column: str | None
+) -> int | None:
     if table is None or column is None:
         return None
     quoted = '"' + column.replace('"', '""') + '"'
-    ((greatest,),) = rows(connection, f"select max({quoted})::bigint from {table}")
-    return None if greatest is None else int(greatest)
+    ((found,),) = rows(connection, f"select {which}({quoted})::bigint from {table}")
+    return None if found is None else int(found)

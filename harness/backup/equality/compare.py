@@ -11,7 +11,8 @@ from types import MappingProxyType
 
 from harness.backup.equality import catalogue, indexes
 from harness.backup.equality.session import Connection, Moment, Server, identity, moment, names
-from harness.backup.equality.tables import Mutation, Table, both_digests, differences, tables
+from harness.backup.equality.streams import both
+from harness.backup.equality.tables import Mutation, Table, differences, digest, tables
 from harness.core.errors import HarnessError, NotProven
 from harness.core.parallel import in_each
 from harness.facts import databases as facts
@@ -144,7 +145,7 @@ def _tables(
 def _table(
     source: Connection, target: Connection, table: Table, mutation: Mutation | None
 ) -> facts.Table:
-    before, now = both_digests(source, target, table)
+    before, now = both(lambda: digest(source, table), lambda: digest(target, table))
     if before == now:
         return facts.Table(before, now)
     number, first = differences(source, target, table)

@@ -17,7 +17,6 @@ from harness.backup.equality.session import Connection, asking, rows
 from harness.backup.equality.streams import (
     FIRST,
     Line,
-    both,
     digest_of,
     row_difference,
     side_by_side,
@@ -170,13 +169,6 @@ def _copied(connection: Connection, table: Table, query: sql.Composed) -> Iterat
         cursor.copy(query) as copy,
     ):
         yield copy
-
-
-def both_digests(
-    source: Connection, target: Connection, table: Table
-) -> tuple[TableSide, TableSide]:
-    """The digests of both sides, read at the same time."""
-    return both(lambda: digest(source, table), lambda: digest(target, table))
 
 
 def differences(

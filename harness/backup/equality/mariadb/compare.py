@@ -10,7 +10,8 @@ from harness.backup.equality.catalogue import compare
 from harness.backup.equality.compare import Tell, each_database
 from harness.backup.equality.mariadb import catalogue
 from harness.backup.equality.mariadb.session import Moment, Server, is_one_server, moment, names
-from harness.backup.equality.mariadb.tables import Table, both_digests, differences, tables
+from harness.backup.equality.mariadb.tables import Table, differences, digest, tables
+from harness.backup.equality.streams import both
 from harness.core.errors import NotProven
 from harness.facts import databases as facts
 from harness.facts.schema import Known, OrUnknown, Unknown, attempt
@@ -85,8 +86,9 @@ def _tables(old: Moment, new: Moment, tell: Tell) -> dict[str, OrUnknown[facts.T
 
 
 def _table(old: Moment, new: Moment, table: Table) -> facts.Table:
-    before, now = both_digests(old.connection, new.connection, table)
+    source, target = old.connection, new.connection
+    before, now = both(lambda: digest(source, table), lambda: digest(target, table))
     if before == now:
         return facts.Table(before, now)
-    number, first = differences(old.connection, new.connection, table)
+    number, first = differences(source, target, table)
     return facts.Table(before, now, differing=number, first=tuple(first))

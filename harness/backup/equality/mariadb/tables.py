@@ -15,7 +15,6 @@ from harness.backup.equality.mariadb.wire import raw_rows
 from harness.backup.equality.streams import (
     FIRST,
     Line,
-    both,
     digest_of,
     row_difference,
     side_by_side,
@@ -131,13 +130,6 @@ def _doubt(kind: str, engine: str) -> str:
 def digest(connection: Connection, table: Table) -> TableSide:
     """The digest of all rows, and their number; NotProven or Unreachable if it cannot be read."""
     return digest_of(raw_rows(connection, table.in_order()), in_order=bool(table.key))
-
-
-def both_digests(
-    source: Connection, target: Connection, table: Table
-) -> tuple[TableSide, TableSide]:
-    """The digests of both sides, read at the same time."""
-    return both(lambda: digest(source, table), lambda: digest(target, table))
 
 
 def differences(
