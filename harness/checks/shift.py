@@ -1,110 +1,36 @@
 """W9-SHIFT, W9-ROLLBACK: traffic moves over in steps, and comes back from each of them.
 
-``quality`` judges one step, while it lasts and again from the journal. A step with too few answers
-is undecided: NOT PROVEN. Errors count against the new platform only if the old one answered well in
-the same window, and if they ended once the share was back.
+``shift_answers`` judges one step, while it lasts and again from the journal. A step with too few
+answers is undecided: NOT PROVEN. Errors count against the new platform only if the old one answered
+well in the same window, and if they ended once the share was back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from math import sqrt
 
 from harness.checks import clients
 from harness.checks.findings import Finding, conclude, look, unknown, wanted
+from harness.checks.shift_answers import (
+    PAGES,
+    WRITES,
+    failing,
+    in_words,
+    is_front_sick,
+    is_target_sick,
+    quality,
+    shows,
+)
 from harness.core.model import Case, Observation, Verdict
-from harness.core.sprt import Health
 from harness.facts.drills import LEDGER
 from harness.facts.schema import Unknown, dump
-from harness.facts.shift import SHIFT, Quality, Return, Rules, Shift, Side, Step, Window
+from harness.facts.shift import SHIFT, Quality, Return, Shift, Step
 
-# A measured share may differ from the one that was set by so many standard deviations, and by half
-# a percent: fronts that count weights in whole rounds are more exact than chance.
-_DEVIATIONS = 4.0
-_ROUNDING_PERCENT = 0.5
 # A harness that stands still for longer takes its own delay for that of an answer.
 _STALLED_S = 1.0
 _UNSEEN = "no answer came that names a side: this computer has no way to the front, or is limited"
 _Judge = Callable[[Shift], Iterator[Finding]]
-
-
-def shows(share: int, target: int, answers: int) -> bool:
-    """True if so many of the target among all answers show a share, as far as chance allows."""
-    if not answers or (share == 0 and target) or (share == 100 and target < answers):
-        return False
-    if 0 < share < 100 and target in (0, answers):
-        return False
-    part = share / 100
-    allowed = _DEVIATIONS * sqrt(part * (1 - part) / answers) + _ROUNDING_PERCENT / 100
-    return abs(target / answers - part) <= allowed
-
-
-def is_front_sick(window: Window, rules: Rules) -> bool:
-    """True if too many of all requests fail, whichever side answers them."""
-    return rules.test.judge(window.front.answers, window.front.errors_at)[0] is Health.SICK
-
-
-def is_source_sick(window: Window, rules: Rules) -> bool:
-    """True if the old platform itself fails: the window proves nothing about the new one."""
-    return rules.test.judge(window.source.answers, window.source.errors_at)[0] is Health.SICK
-
-
-def quality(share: int, window: Window, rules: Rules, reference_p99_ms: float | None) -> Quality:
-    """How a share went by the answers of its window; undecided until there are enough.
-
-    Two tests have to find health: that of the new platform's answers, and that of all requests,
-    as an error often names no side.
-    """
-    test = rules.test
-    if is_source_sick(window, rules):
-        return Quality.UNDECIDED
-    tests = [window.front, window.target] if share else [window.front]
-    found = {test.judge(side.answers, side.errors_at)[0] for side in tests}
-    if found != {Health.HEALTHY}:
-        is_sick = Health.SICK in found and share > 0
-        return Quality.SICK if is_sick else Quality.UNDECIDED
-    if share == 0:
-        return Quality.GOOD
-    if window.target.p99_ms is None or reference_p99_ms is None:
-        return Quality.UNDECIDED
-    slow = window.target.p99_ms > rules.p99_limit(reference_p99_ms)
-    return Quality.SLOW if slow else Quality.GOOD
-
-
-def in_words(share: int, window: Window, rules: Rules, reference_p99_ms: float | None) -> str:
-    """What the answers of a share came to: expected and seen."""
-    test, side = rules.test, window.target
-    healths = {
-        name: test.judge(it.answers, it.errors_at)[0]
-        for name, it in (("all requests", window.front), ("the new platform", side))
-    }
-    if is_source_sick(window, rules):
-        return f"the old platform failed itself: {_failed(window.source)}"
-    for name, health in healths.items():
-        if health is Health.SICK:
-            seen = _failed(window.front if name == "all requests" else side)
-            old = f"; of the old platform {_failed(window.source)}"
-            return f"expected at most {test.p0:.2%} failures of {name}, seen {seen}{old}"
-    if share == 0:
-        return f"before the first step {_failed(window.front)}; it takes {test.least} good answers"
-    if Health.UNDECIDED in healths.values():
-        return (
-            f"too few answers of the new platform: {_failed(side)}; without a failure it takes "
-            f"{test.least}"
-        )
-    if side.p99_ms is None or reference_p99_ms is None:
-        return "too few answers for a p99"
-    limit = rules.p99_limit(reference_p99_ms)
-    return (
-        f"expected 99 % of the new platform's answers within {limit:g} ms, seen {side.p99_ms:g} ms "
-        f"(the old platform: {reference_p99_ms:g} ms), {_failed(side)}"
-    )
-
-
-def _failed(side: Side) -> str:
-    told = ", ".join(f"{kind}: {number}" for kind, number in sorted(side.errors.items()))
-    return f"{len(side.errors_at)} of {side.answers} failed{f' ({told})' if told else ''}"
 
 
 def _judged(judge: _Judge, proven: str) -> Callable[[Case], Verdict]:
@@ -154,8 +80,6 @@ def _steps(shift: Shift) -> Iterator[Finding]:
         where = _at(step.share)
         found = quality(step.share, step.window, rules, step.reference_p99_ms)
         words = in_words(step.share, step.window, rules, step.reference_p99_ms)
-        if step.window.limited:
-            words += f"; the front limits our address ({step.window.limited} times 429)"
         if found is Quality.UNDECIDED:
             yield unknown(where, words)
         elif found is not Quality.GOOD:
@@ -166,6 +90,21 @@ def _steps(shift: Shift) -> Iterator[Finding]:
         yield unknown(_at(missing[0]), f"it was not reached{because}")
     elif shift.stopped:
         yield unknown("the move", shift.stopped)
+
+
+def _customers(shift: Shift) -> Iterator[Finding]:
+    """The new platform answered writes through the front and visitors, if there were any."""
+    sessions = shift.sessions
+    of_visitors = None if sessions is None or isinstance(sessions, Unknown) else sessions.answers
+    for what, seen in {WRITES: shift.writes, PAGES: of_visitors}.items():
+        if seen is None:
+            continue
+        if why := failing(what, seen, shift.rules):
+            at_fault = is_target_sick(seen, shift.rules)
+            yield (Finding if at_fault else unknown)("customers", why)
+        elif shift.steps and not seen.target.answers:
+            others = f"{seen.source.answers} are of the old one, {seen.nameless} name no side"
+            yield unknown("customers", f"{what}: no answer of the new platform: {others}")
 
 
 def _back_from(shift: Shift, step: Step) -> Return | None:
@@ -211,7 +150,7 @@ def _sessions(shift: Shift) -> Iterator[Finding]:
 def steps_were_good(case: Case) -> Verdict:
     """The new platform answered as well as the old one at every step, in the same time."""
     seen = look(case, SHIFT)
-    found = [it for shift in seen.values.values() for it in _steps(shift)]
+    found = [it for shift in seen.values.values() for it in (*_steps(shift), *_customers(shift))]
     steps = [step for shift in seen.values.values() for step in shift.steps]
     answers = sum(step.window.target.answers for step in steps)
     errors = sum(len(step.window.target.errors_at) for step in steps)
@@ -233,6 +172,8 @@ def sessions_kept(case: Case) -> Verdict:
     told = [it for it in known if not isinstance(it, Unknown)]
     renewed = sum(it.renewed for it in told)
     ended = f"; {renewed} times a session ended of age, as declared" if renewed else ""
+    if writers := sum(it.writers_renewed for it in seen.values.values()):
+        ended += f"; {writers} times a writer's did"
     return conclude(
         found,
         seen,

@@ -46,7 +46,7 @@ def heal(
     removed: Annotated[
         list[str] | None,
         typer.Option(
-            help="A customer of a killed run who was removed by hand.", show_default=False
+            help="A customer, or writes, of a killed run, removed by hand.", show_default=False
         ),
     ] = None,
     as_json: AsJson = False,
@@ -57,7 +57,8 @@ def heal(
     killed runs left, with their claims and volumes, and the files of killed scripts on machines;
     those of active runs stay. A rehearsal is found by its names, also without its journal. A
     killed journey's customer, and what requests of W7-PARITY made, is removed as far as that needs
-    no password; the rest is named, until --removed says that it is gone.
+    no password. So are the writes of a killed shift, with the log-in that the profile declares.
+    The rest is named, until --removed says that it is gone.
 
     Example: ./cutover heal --cluster contabo
 

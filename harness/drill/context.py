@@ -154,7 +154,7 @@ class DrillContext:
             ledger_recorder.recording(
                 self.reach,
                 names=names,
-                folder=self._fresh(LEDGER_FOLDER, place),
+                folder=self.fresh_folder(LEDGER_FOLDER, place),
                 run=f"{self.run.name}/{place}",
                 seed=self.seed,
                 hide=self.hide,
@@ -174,7 +174,7 @@ class DrillContext:
             yield NoLoad()
             return
         self.progress(f"offering the load: {order}")
-        with offering(order, self._fresh(_LOAD_FOLDER, f"{self.name}/{machine}")) as running:
+        with offering(order, self.fresh_folder(_LOAD_FOLDER, f"{self.name}/{machine}")) as running:
             yield Marked(running)
 
     @cached_property
@@ -191,14 +191,14 @@ class DrillContext:
             return None
         return load_spec(find_load(self.load), self.reach.profile, self.options.soak_s + _DRILL_S)
 
-    def _fresh(self, kind: str, place: str) -> Path:
+    def fresh_folder(self, kind: str, place: str) -> Path:
         """A new folder for a ledger or a load; the folders of earlier sessions stay."""
         return next(it for it in self._folders(kind, place) if not it.exists())
 
     def newest(self, kind: str, place: str) -> Path:
         """The folder of the newest session; the first folder when there was no session."""
         there = list(takewhile(Path.exists, self._folders(kind, place)))
-        return there[-1] if there else self._fresh(kind, place)
+        return there[-1] if there else self.fresh_folder(kind, place)
 
     def _folders(self, kind: str, place: str) -> Iterator[Path]:
         """The folders of a place, in the order of use."""

@@ -17,6 +17,7 @@ from harness.core.parallel import in_each
 from harness.core.waiting import until
 from harness.drill.dump import dump_remains, remove_dump, remove_folder
 from harness.drill.restore import remove_restored
+from harness.drill.shift import remove_writes
 from harness.drill.switch import rehearsal_remains, remove_rehearsal
 from harness.faults import disruption_lock
 from harness.faults.commands import perform
@@ -33,6 +34,8 @@ from harness.settings import Profile
 from harness.transport import Reach, own_folder
 from harness.transport.remote_script import RemoteScript
 
+# What cannot be removed of these, an operator removes by hand, and says so.
+_ON_PLATFORM = ("journey", "parity", "writes")
 _SWEEP = RemoteScript(own_folder)
 _SWEEP_S = 60.0
 # For each script: the place of its folders, the prefix of their names, and how long they stay (s).
@@ -151,13 +154,13 @@ def recover_from_journal(reach: Reach, armed: Mapping[str, FaultEvent]) -> Itera
 def remove_made(
     reach: Reach, made: Mapping[str, Made], holder: str, tell: Callable[[str], object]
 ) -> Iterator[RecoveryResult]:
-    """Remove what killed restores and rehearsals left at the databases, and new customers.
+    """Remove what killed restores and rehearsals left at the databases, new customers, and writes.
 
     Another harness may have the same under way: it holds the disruption lock then.
     """
     for what, it in made.items():
         trouble = _first(partial(_remove, reach, it, holder, tell))
-        place = "platform" if it["kind"] in ("journey", "parity") else "databases"
+        place = "platform" if it["kind"] in _ON_PLATFORM else "databases"
         yield RecoveryResult(what=f"the {what}", place=place, trouble=trouble, made=what)
 
 
@@ -206,7 +209,9 @@ def _remove(reach: Reach, it: Made, holder: str, tell: Callable[[str], object]) 
                 left = ["its requests that write are in no record"]
             case "parity":
                 left = remove_written(reach, it["sides"])
-    if left and it["kind"] in ("journey", "parity"):
+            case "writes":
+                left = remove_writes(reach, it["name"])
+    if left and it["kind"] in _ON_PLATFORM:
         left = [*left, f"then: ./cutover heal --removed {it['name']}"]
     if left:
         raise Unhealed("; ".join(left))

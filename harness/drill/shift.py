@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from harness.checks.shift import is_front_sick
+from harness.checks.shift_answers import PAGES, WRITES, failing, is_front_sick
+from harness.core import notices
 from harness.core.errors import ConfigError, Refused, TimedOut, in_words
 from harness.core.model import JSON
 from harness.core.parallel import entering
@@ -17,29 +18,33 @@ from harness.core.waiting import until
 from harness.drill.context import LEDGER_FOLDER, DrillContext
 from harness.drill.traffic import Books, write_gap
 from harness.facts.drills import TallyFacts
-from harness.facts.schema import Known, Unknown, read
+from harness.facts.schema import Known, Unknown, attempt, read
 from harness.facts.shift import SHIFT, Shift
 from harness.ledger.recorder import Recorder
 from harness.ledger.result import observed
 from harness.move import no_return
 from harness.move.front import FrontByCommands
 from harness.move.sampling import Client, Sampler, Samples, window
-from harness.move.session import Session
+from harness.move.session import Account
 from harness.move.shift import Mover, Order, Parts
 from harness.move.visitors import Visitors
 from harness.move.way_back import WayBack
-from harness.move.writes import KIND, begin_of, remove, writing
+from harness.move.writes import KIND, Written, begin_of, remove, writing
 from harness.probes.databases import password_of
-from harness.record.records import Kind, ShiftEvent
+from harness.record.records import Kind, Made, ShiftEvent
 from harness.settings import Profile
 from harness.settings.shift import Login, Writes
 from harness.settings.shift import Shift as Declared
+from harness.transport import Reach
 
 T = TypeVar("T")
 U = TypeVar("U")
 _LOOK_EVERY_S = 0.1
 # The counts before a way back delay it, those before a step do not.
 _COUNTS_WITHIN_S = 3.0
+_SUBJECT = "writes of {}"
+# Of hours of writes, so many are judged again and again: all would slow the requests themselves.
+_NEWEST = 5000
 # The share is back by then; what a ledger that hangs leaves, the next harness removes.
 _LEAVES_WITHIN_S = 60.0
 
@@ -66,9 +71,7 @@ def order_of(profile: Profile, shares: str, agreed: str | None) -> Order:
 
 def move_traffic(declared: Declared, order: Order, context: DrillContext) -> Shift:
     """Move the traffic as ordered; going back hardly waits for the ledger and the visitors."""
-    client = Client(
-        context.reach.outside, declared.front, declared.side, timeout_s=declared.sampling.timeout_s
-    )
+    client = _client(context.reach, declared)
     sampler = Sampler(client.sample, declared.requests, declared.sampling.per_s)
     mover = Mover(parts=_parts(declared, order, context, sampler), order=order)
     ledger = _ledger(context, declared, client)
@@ -84,8 +87,8 @@ def move_traffic(declared: Declared, order: Order, context: DrillContext) -> Shi
             followed = Known(stack.enter_context(visitors))
         if isinstance(followed, Known):
             mover.visitors = followed.value
-        if isinstance(books, Known):
-            mover.silence = partial(write_gap, books.value, declared.silent_s)
+        if isinstance(books, Known) and isinstance(followed, Known):
+            mover.trouble = partial(_trouble, books.value, followed.value, declared)
         stack.enter_context(context.on_lock_lost(mover.give_up))
         moved = mover.move()
         if isinstance(followed, Unknown):
@@ -93,8 +96,33 @@ def move_traffic(declared: Declared, order: Order, context: DrillContext) -> Shi
         if isinstance(books, Unknown):
             return moved
         context.progress("reading back what was written")
-        tallies = {who: read(TallyFacts, it) for who, it in books.value.tally().items()}
-    return replace(moved, ledger=tallies)
+        ledger_facts = attempt(partial(_tallied, books.value))
+    if isinstance(front := books.value, _WithFront):
+        moved = replace(moved, writes=front.written.seen(), writers_renewed=front.renewed)
+    if isinstance(ledger_facts, Unknown):
+        context.progress(f"the ledger proves nothing: {ledger_facts.error}")
+        return moved
+    return replace(moved, ledger=ledger_facts.value)
+
+
+def _tallied(books: Books) -> Mapping[str, TallyFacts]:
+    return {who: read(TallyFacts, it) for who, it in books.tally().items()}
+
+
+def _trouble(books: Books, visitors: Visitors | None, declared: Declared) -> str | None:
+    """Why no more steps may be taken: the ledger is silent, or what customers do fails."""
+    if silent := write_gap(books, declared.silent_s):
+        return silent
+    seen = {PAGES: visitors.answers(_NEWEST)} if visitors is not None else {}
+    if isinstance(books, _WithFront):
+        seen[WRITES] = books.written.seen(_NEWEST)
+    rules = declared.rules()
+    return next((why for what, it in seen.items() if (why := failing(what, it, rules))), None)
+
+
+def _client(reach: Reach, declared: Declared) -> Client:
+    timeout_s = declared.sampling.timeout_s
+    return Client(reach.outside, declared.front, declared.side, timeout_s=timeout_s)
 
 
 def _parts(declared: Declared, order: Order, context: DrillContext, samples: Samples) -> Parts:
@@ -171,6 +199,13 @@ class _WithFront:
 
     books: Books
     front: Recorder
+    written: Written
+    accounts: Sequence[Account]
+
+    @property
+    def renewed(self) -> int:
+        """How often a writer through the front has logged in anew."""
+        return sum(it.renewed for it in self.accounts)
 
     @property
     def space(self) -> str:
@@ -204,36 +239,64 @@ def _ledger(context: DrillContext, declared: Declared, client: Client) -> Iterat
         if told is None:
             yield books
             return
-        session = Session("the ledger", told.headers)
-        if told.login is not None:
-            body = _body(context, told.login, "the ledger")
-            session.begin(told.login, client.log_in(told.login, body.encode()), context.hide)
-        session.names.keep("writes", begin_of(context.run.name))
-        stack.callback(_remove, context, client, told, session)
-        front = stack.enter_context(
+        folder = context.fresh_folder(LEDGER_FOLDER, KIND)
+        # Not those of an earlier session of this run, which was killed: they may be there still.
+        run = f"{context.run.name}/{folder.name}"
+        account = _account(told, client, context.hide)
+        accounts = [replace(account, who=f"{KIND}/{number}") for number in range(told.writers)]
+        for it in accounts:
+            it.log_in()
+        stack.enter_context(_recorded(context, client, told, account, begin_of(run)))
+        front, written = stack.enter_context(
             writing(
-                client.ask,
-                told,
-                session,
-                folder=context.folder / LEDGER_FOLDER / KIND,
-                run=context.run.name,
-                rate_per_s=declared.writes_per_s,
+                client, told, accounts, folder=folder, run=run, rate_per_s=declared.writes_per_s
             )
         )
-        yield _WithFront(books, front)
+        yield _WithFront(books, front, written, accounts)
 
 
-def _remove(context: DrillContext, client: Client, told: Writes, session: Session) -> None:
-    why = remove(client.ask, told, session)
-    if why:
-        context.progress(why)
+@contextmanager
+def _recorded(
+    context: DrillContext, client: Client, told: Writes, account: Account, begin: str
+) -> Iterator[None]:
+    """Journal the writes with this begin before the body sends one, and remove them after it.
+
+    Those that should be gone and are not keep their record, for `heal`.
+    """
+    made = Made(event="begun", kind="writes", name=begin)
+    context.record(Kind.MADE, _SUBJECT.format(begin), made)
+    try:
+        yield
+    finally:
+        left = remove(client, told, account, begin)
+        if left:
+            notices.tell(left)
+            context.progress(left)
+        if not left or told.remove is None:
+            context.record(Kind.MADE, _SUBJECT.format(begin), {**made, "event": "removed"})
 
 
-def _body(context: DrillContext, login: Login, who: str) -> str:
+def remove_writes(reach: Reach, begin: str) -> list[str]:
+    """Remove the writes through the front of a killed harness, by their begin; what is left."""
+    declared = reach.profile.shift
+    if declared is None or declared.writes is None:
+        return [f"the profile has no `shift.writes:`: look for texts that begin with {begin}"]
+    client, told = _client(reach, declared), declared.writes
+    left = remove(client, told, _account(told, client, str), begin)
+    return [left] if left else []
+
+
+def _account(told: Writes, client: Client, hide: Callable[[str], object]) -> Account:
+    """Who removes the writes; the writers have the same log-in."""
+    body = "" if told.login is None else _body(told.login, "the ledger", hide)
+    return Account("the ledger", told, client.log_in, body.encode(), hide)
+
+
+def _body(login: Login, who: str, hide: Callable[[str], object]) -> str:
     """The body of a log-in, which no record contains."""
     body = "" if login.body_file is None else password_of(who, login.body_file)
     if body:
-        context.hide(body)
+        hide(body)
     return body
 
 
@@ -246,7 +309,7 @@ def _visitors(
     if told is None:
         yield None
         return
-    body = _body(context, told.login, "the visitors")
+    body = _body(told.login, "the visitors", context.hide)
     visitors = Visitors(client, told, body, share, context.hide)
     context.progress(f"logging {told.count} visitors in")
     with visitors.following():

@@ -136,6 +136,7 @@ class Sessions:
 
     ``silent`` are those without any good answer after the last change. ``renewed``: how often a
     visitor logged in anew, as its session had lasted for as long as the platform lets it.
+    ``answers`` has those to their pages, without log-outs.
     """
 
     visitors: int
@@ -144,6 +145,7 @@ class Sessions:
     lost: Mapping[str, str]
     silent: tuple[str, ...]
     renewed: int = 0
+    answers: Window | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,9 @@ class Shift:
     beginning, judged, or None if the only order was to go back; ``left`` the share at the end, None
     if the front could not be asked.
     ``stopped``: why it ended early. ``sessions`` is None if no visitors are declared. ``ledger``
-    has the tally of each kind of writer over the whole time.
+    has the tally of each kind of writer over the whole time. ``writes`` has the answers to those
+    through the front, if they are declared; ``writers_renewed`` is how often one of their writers
+    logged in anew, as a visitor does.
     """
 
     ordered: tuple[int, ...]
@@ -192,6 +196,8 @@ class Shift:
     left: int | None
     stopped: str | None = None
     by_hand: bool = False
+    writes: Window | None = None
+    writers_renewed: int = 0
 
 
 SHIFT = Fact("shift", Shift)

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import accumulate, takewhile
 from math import ceil
+from random import Random
 from typing import NamedTuple, Protocol
 
-from harness.checks.shift import shows
+from harness.checks.shift_answers import shows
 from harness.core.errors import HarnessError
 from harness.core.parallel import running
 from harness.facts.edge import TOO_MANY
@@ -80,14 +81,20 @@ class Client:
         return self._ask("GET", page.host, page.path, headers or {}, None)
 
     def log_in(self, login: Login, body: bytes) -> Response:
-        """The answer to a visitor's log-in; raises TransportError."""
+        """The answer to a log-in; raises TransportError."""
         return self._ask(login.method, login.host, login.path, login.headers, body or None)
 
-    def ask(self, asked: WriteRequest, session: Session) -> Response:
-        """The answer to a request of a writer; raises TransportError."""
-        body = None if asked.body is None else json.dumps(session.names.fill(asked.body)).encode()
+    def ask(self, asked: WriteRequest, session: Session, texts: Mapping[str, str]) -> Response:
+        """The answer to a request of a writer, whose cookies it keeps; raises TransportError.
+
+        ``texts`` has what ``{write}`` and ``{writes}`` stand for.
+        """
+        names = session.names_with(texts)
+        body = None if asked.body is None else json.dumps(names.fill(asked.body)).encode()
         headers = {**session.fields, **({} if body is None else _JSON)}
-        return self._ask(asked.method, asked.host, session.names.text(asked.path), headers, body)
+        answer = self._ask(asked.method, asked.host, names.text(asked.path), headers, body)
+        session.keep(answer)
+        return answer
 
     def _ask(
         self, method: str, host: str, path: str, headers: Mapping[str, str], body: bytes | None
@@ -110,10 +117,14 @@ class Client:
             answer = self.get(page)
         except HarnessError as error:
             return Answer(at, time.monotonic() - at, None, type(error).__name__)
+        return self.judged(at, answer, page.status, is_good=is_good(page, answer))
+
+    def judged(self, at: float, answer: Response, expected: int | None, *, is_good: bool) -> Answer:
+        """What came of a request that was sent ``at``; 429 is a limit, unless it is expected."""
         took_s, side = time.monotonic() - at, self.side_of(answer)
-        if answer.status == TOO_MANY != page.status:
+        if answer.status == TOO_MANY != expected:
             return Answer(at, took_s, side, is_limited=True)
-        return Answer(at, took_s, side, None if is_good(page, answer) else _status(answer))
+        return Answer(at, took_s, side, None if is_good else f"status {answer.status}")
 
     def side_of(self, answer: Response) -> str | None:
         """The side that an answer names; None if it names none, or both."""
@@ -133,12 +144,8 @@ def is_good(page: Sampled, answer: Response) -> bool:
     return answer.status == page.status if page.status else answer.status < 400
 
 
-def _status(answer: Response) -> str:
-    return f"status {answer.status}"
-
-
 class Sampler:
-    """Samples the declared requests in turn, ``per_s`` a second."""
+    """Samples the declared requests, one drawn after the other, ``per_s`` a second."""
 
     def __init__(self, ask: Callable[[Sampled], Answer], pages: Sequence[Sampled], per_s: float):
         self._ask = ask
@@ -181,12 +188,12 @@ class Sampler:
 
     def _send(self, number: int) -> None:
         due = time.monotonic() + self._every_s * number / self._at_once
-        turn = number
+        # In turn, each page could meet one side alone: a front counts its weights in rounds.
+        chance = Random()
         while not self._stop.wait(max(0.0, due - time.monotonic())):
             self._pending[number] = time.monotonic()
-            self._answers.append(self._ask(self._pages[turn % len(self._pages)]))
+            self._answers.append(self._ask(chance.choice(self._pages)))
             del self._pending[number]
-            turn += self._at_once
             # A late request is skipped: this measures, and is no load.
             due = max(due + self._every_s, time.monotonic())
 

@@ -1,15 +1,19 @@
-"""A visitor's session: the cookies of every answer, and what the answer to the log-in gives."""
+"""A visitor's or a writer's session: its cookies, what its log-in gives, and how it is renewed."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 
-from harness.core.errors import NotProven
+from harness.core.errors import NotProven, TransportError
 from harness.core.names import Names, document_of, is_secret, kept
-from harness.settings.shift import Login
+from harness.facts.edge import TOO_MANY
+from harness.settings.shift import Login, Visitors, Writes
 from harness.transport.protocols import Response
+
+_SERVER_ERROR = 500
 
 
 @dataclass
@@ -49,9 +53,12 @@ class Session:
                     raise NotProven(f"{self.who}: a cookie cannot be read: {error}") from error
                 self.cookies |= {key: it.value for key, it in jar.items()}
 
-    def copy(self) -> Session:
-        """The same session, for another thread."""
-        return Session(self.who, self.headers, dict(self.cookies), self.names.copy())
+    def names_with(self, texts: Mapping[str, str]) -> Names:
+        """Its names and these, which belong to one request alone."""
+        names = self.names.copy()
+        for name, text in texts.items():
+            names.keep(name, text)
+        return names
 
     @property
     def fields(self) -> Mapping[str, str]:
@@ -59,3 +66,57 @@ class Session:
         told = {name: self.names.text(value) for name, value in self.headers.items()}
         cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         return {**told, **({"Cookie": cookies} if cookies else {})}
+
+
+@dataclass
+class Account:
+    """Logs in, and logs in anew once the platform may have ended the session of age.
+
+    ``send`` sends a log-in with its ``body``. Without a declared log-in, the session is the
+    declared header fields alone. ``renewed`` counts the later log-ins.
+    """
+
+    who: str
+    declared: Visitors | Writes
+    send: Callable[[Login, bytes], Response]
+    body: bytes
+    hide: Callable[[str], object]
+    renewed: int = 0
+    session: Session = field(init=False)
+    _since: float = field(default=0.0, init=False)  # monotonic seconds
+
+    def __post_init__(self) -> None:
+        self.session = Session(self.who, self.declared.headers)
+
+    @property
+    def is_of_age(self) -> bool:
+        """True once the platform may end the session by itself."""
+        lasts_s = self.declared.lasts_s
+        return lasts_s is not None and time.monotonic() - self._since >= lasts_s
+
+    def log_in(self) -> None:
+        """Begin a session; NotProven if the platform gives none.
+
+        TransportError if that is not known: no answer, a server error, or 429.
+        """
+        login = self.declared.login
+        if login is None:
+            return
+        # From before the request: a session is never older than it is taken for.
+        since = time.monotonic()
+        answer = self.send(login, self.body)
+        if says_nothing(answer):
+            raise TransportError(f"{self.who}: the answer to the log-in is {answer.status}")
+        session = Session(self.who, self.declared.headers)
+        session.begin(login, answer, self.hide)
+        self.session, self._since = session, since
+
+    def renew(self) -> None:
+        """Log in anew; raises what ``log_in`` does, and keeps the old session then."""
+        self.log_in()
+        self.renewed += 1
+
+
+def says_nothing(answer: Response) -> bool:
+    """True if an answer says nothing about a session: a server error, or a limit of the front."""
+    return answer.status >= _SERVER_ERROR or answer.status == TOO_MANY

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from harness.checks.shift import in_words, is_front_sick, is_source_sick, quality
+from harness.checks.shift_answers import in_words, is_front_sick, is_source_sick, quality, shows
 from harness.core.errors import HarnessError, NotProven, TimedOut
 from harness.core.waiting import uninterrupted, until
 from harness.facts.schema import Unknown, attempt
@@ -84,8 +84,8 @@ class Mover:
     order: Order
     share: int = 0
     visitors: Followed | None = None
-    # Why the ledger is silent for too long; None if it is not.
-    silence: Callable[[], str | None] = lambda: None
+    # Why no more steps may be taken, such as a ledger that is silent for too long; or None.
+    trouble: Callable[[], str | None] = lambda: None
     _safe: int = 0
     _before: Step | None = None
     _steps: list[Step] = field(default_factory=list)
@@ -251,7 +251,6 @@ class Mover:
 
         def is_over() -> bool:
             nonlocal shown, seen, found
-            self._must_go_on()
             shown = shown if shown is not None else self._shown_at(share, began)
             now = time.monotonic()
             since = began if shown is None else shown
@@ -260,6 +259,7 @@ class Mover:
             found = quality(share, seen, rules, seen.source.p99_ms or self._reference_ms)
             if found is Quality.SICK or is_source_sick(seen, rules) or reads != share:
                 return True
+            self._must_go_on()
             if shown is None:
                 return now - began > _SHOWN_WITHIN_S
             return found is not Quality.UNDECIDED and now - shown >= declared.sampling.hold_s
@@ -273,7 +273,8 @@ class Mover:
             )
         self._reference_ms = seen.source.p99_ms or self._reference_ms
         says = in_words(share, seen, rules, self._reference_ms)
-        if shown is None and found is not Quality.SICK:
+        is_shown = shown is not None and shows(share, seen.target.answers, seen.named)
+        if not is_shown and found is not Quality.SICK:
             found = Quality.UNDECIDED
             says = f"the share did not show: {seen.target.answers} of {seen.named} answers; {says}"
         return Step(
@@ -289,8 +290,8 @@ class Mover:
     def _must_go_on(self) -> None:
         if self._give_up:
             raise NotProven(self._give_up)
-        if silence := self.silence():
-            raise NotProven(silence)
+        if trouble := self.trouble():
+            raise NotProven(trouble)
         if self.parts.way_back.is_lost:
             raise NotProven("the front's machine has gone back by itself: its lease had ended")
 

@@ -11,24 +11,19 @@ from functools import partial
 
 from harness.core.errors import HarnessError, NotProven, in_a_line
 from harness.core.parallel import in_each, running
-from harness.facts.edge import TOO_MANY
-from harness.facts.shift import Sessions
-from harness.move.sampling import TARGET, Client, is_good
-from harness.move.session import Session
+from harness.facts.shift import Sessions, Window
+from harness.move.sampling import TARGET, Answer, Client, is_good, window
+from harness.move.session import Account, says_nothing
 from harness.settings.shift import Visitors as Declared
 from harness.transport.protocols import Response
-
-_SERVER_ERROR = 500
 
 
 @dataclass
 class _Visitor:
-    """One visitor: its session, since when, and what it got so far. Times are monotonic seconds."""
+    """One visitor: its account, and what it got so far. Times are monotonic seconds."""
 
     number: int
-    session: Session
-    since: float = 0.0
-    renewed: int = 0
+    account: Account
     requests: int = 0
     failed: int = 0
     lost: str = ""
@@ -37,7 +32,7 @@ class _Visitor:
 
     @property
     def name(self) -> str:
-        return self.session.who
+        return self.account.who
 
 
 class Visitors:
@@ -61,14 +56,14 @@ class Visitors:
     ) -> None:
         self._client = client
         self._declared = declared
-        self._body = body
         self._share = share
-        self._hide = hide
+        self._answers: list[Answer] = []
         self._changed_at = 0.0
         self._stop = threading.Event()
+        bodies = {it: body.replace("{number}", str(it)) for it in range(1, declared.count + 1)}
         self._all = [
-            _Visitor(it, Session(f"visitor {it}", declared.headers))
-            for it in range(1, declared.count + 1)
+            _Visitor(it, Account(f"visitor {it}", declared, client.log_in, text.encode(), hide))
+            for it, text in bodies.items()
         ]
 
     @contextmanager
@@ -95,6 +90,13 @@ class Visitors:
         """True if each visitor has had a good answer since then, or is logged out."""
         return all(it.lost or it.served_at >= since for it in self._all)
 
+    def answers(self, newest: int = 0) -> Window:
+        """The answers to the visitors' pages so far, or so many of the newest.
+
+        A page that logs a visitor out is no error.
+        """
+        return window(self._answers[-newest:])
+
     def result(self) -> Sessions:
         """What became of the sessions."""
         return Sessions(
@@ -105,29 +107,18 @@ class Visitors:
             silent=tuple(
                 it.name for it in self._all if not it.lost and it.served_at < self._changed_at
             ),
-            renewed=sum(it.renewed for it in self._all),
+            renewed=sum(it.account.renewed for it in self._all),
+            answers=self.answers(),
         )
 
     def _log_in(self, visitor: _Visitor) -> None:
-        # From before the request: a session is never older than it is taken for.
-        since = time.monotonic()
-        self._begin(visitor, self._asked_to_log_in(visitor), since)
+        visitor.account.log_in()
         why = self._look(visitor)
         if not visitor.served_at:
             raise NotProven(
                 f"{visitor.name} did not get its page after it logged in: {why or 'no answer'}",
                 remedy="check `shift.visitors.login:` and `page:` of the profile",
             )
-
-    def _asked_to_log_in(self, visitor: _Visitor) -> Response:
-        body = self._body.replace("{number}", str(visitor.number)).encode()
-        return self._client.log_in(self._declared.login, body)
-
-    def _begin(self, visitor: _Visitor, answer: Response, since: float) -> None:
-        """Begin a session with the answer to a log-in; NotProven if that has none."""
-        session = Session(visitor.name, self._declared.headers)
-        session.begin(self._declared.login, answer, self._hide)
-        visitor.session, visitor.since = session, since
 
     def _follow(self, visitor: _Visitor) -> None:
         every_s = self._declared.every_s
@@ -136,56 +127,49 @@ class Visitors:
         while not (visitor.lost or self._stop.wait(wait_s)):
             wait_s = every_s
             share = self._share()
-            why = self._renew(visitor) if self._is_of_age(visitor) else self._look(visitor)
+            why = self._renew(visitor) if visitor.account.is_of_age else self._look(visitor)
             if why:
                 visitor.lost = f"at {share} %: {why}"
 
-    def _is_of_age(self, visitor: _Visitor) -> bool:
-        """True once the platform may end its session, which began after ``since``."""
-        lasts_s = self._declared.lasts_s
-        return lasts_s is not None and time.monotonic() - visitor.since >= lasts_s
-
     def _renew(self, visitor: _Visitor) -> str:
         """Log in anew; why that is not possible, or nothing. A failure is tried again later."""
-        since = time.monotonic()
-        answer = self._asked(visitor, partial(self._asked_to_log_in, visitor))
-        if answer is None:
-            return ""
+        visitor.requests += 1
         try:
-            self._begin(visitor, answer, since)
+            visitor.account.renew()
         except NotProven as error:
             return f"it could not log in anew: {in_a_line(error)}"
-        visitor.renewed += 1
+        except HarnessError:
+            visitor.failed += 1
+            return ""
         return self._look(visitor)
 
     def _look(self, visitor: _Visitor) -> str:
         """Ask for the page once; why the visitor is logged out, or nothing."""
         at = time.monotonic()
-        answer = self._asked(visitor, partial(self._page, visitor))
+        answer = self._asked(visitor)
         if answer is None:
             return ""
         why = self._refused(answer)
         if not why:
             visitor.served_at, visitor.side = at, self._client.side_of(answer)
         # A session that came of age while its page was asked for is renewed next.
-        return "" if self._is_of_age(visitor) else why
+        return "" if visitor.account.is_of_age else why
 
-    def _page(self, visitor: _Visitor) -> Response:
-        answer = self._client.get(self._declared.page, headers=visitor.session.fields)
-        visitor.session.keep(answer)
-        return answer
-
-    def _asked(self, visitor: _Visitor, ask: Callable[[], Response]) -> Response | None:
+    def _asked(self, visitor: _Visitor) -> Response | None:
         """The answer to a request, counted; None for one that says nothing about the session."""
         visitor.requests += 1
+        page, session, at = self._declared.page, visitor.account.session, time.monotonic()
         try:
-            answer = ask()
-        except HarnessError:
-            answer = None
-        if answer is None or answer.status >= _SERVER_ERROR or answer.status == TOO_MANY:
+            answer = self._client.get(page, headers=session.fields)
+            session.keep(answer)
+        except HarnessError as error:
+            self._answers.append(Answer(at, time.monotonic() - at, None, type(error).__name__))
             visitor.failed += 1
             return None
-        return answer
+        says_something = not says_nothing(answer)
+        self._answers.append(self._client.judged(at, answer, page.status, is_good=says_something))
+        visitor.failed += not says_something
+        return answer if says_something else None
 
     def _refused(self, answer: Response) -> str:
         """Why an answer is not the page of a logged-in visitor, or nothing."""

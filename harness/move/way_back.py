@@ -52,6 +52,8 @@ class WayBack:
         self._id = f"shift{secrets.token_hex(4)}"
         self._turn = threading.Lock()
         self._undo: Undo | None = None
+        # False from an order to arm until the machine has confirmed it.
+        self._is_confirmed = True
 
     def arm(self, share: int) -> None:
         """From now on this share is the safe one; it replaces the one that was armed before.
@@ -69,8 +71,9 @@ class WayBack:
         if self._undo is not None:
             self.renew()
         with self._turn:
-            self._undo = undo
+            self._is_confirmed = False
             self._store.arm(undo)
+            self._undo, self._is_confirmed = undo, True
 
     def renew(self) -> None:
         """Begin the lease anew; NotProven when the machine has gone back by itself."""
@@ -107,6 +110,11 @@ class WayBack:
     def release(self) -> None:
         """Set the safe share a last time, and remove it; Unhealed when that failed."""
         with self._turn:
-            if self._undo is not None:
-                self._store.heal(self._undo)
-                self._undo = None
+            if self._undo is None:
+                return
+            if (
+                not self._is_confirmed
+            ):  # the machine may have stored a share that is not the safe one
+                self._store.arm(self._undo)
+            self._store.heal(self._undo)
+            self._undo = None

@@ -9,70 +9,121 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
-from harness.core.errors import HarnessError, NeverSent, NotListening, NotProven
+from harness.core.errors import HarnessError, NeverSent, NotListening, NotProven, in_a_line
+from harness.core.names import names_in
+from harness.facts.shift import Window
 from harness.ledger.checker import Found
 from harness.ledger.recorder import Recorder
 from harness.ledger.writers.protocol import seal, unsealed
-from harness.move.session import Session
-from harness.settings.shift import WriteRequest, Writes
+from harness.move.sampling import Answer, Client, window
+from harness.move.session import Account
+from harness.settings.shift import Writes
 from harness.transport.protocols import Response
 
 KIND = "front"
 # The harness reads so much of an answer; what is longer would be taken for lost writes.
 _MOST_BYTES = 1024 * 1024
+# So many writes of one writer are read at once: Odoo's answer has some 70 bytes for each.
+_BLOCK = 1000
 
 
-class Sends(Protocol):
-    """Sends one request to the front with a visitor's session."""
+@dataclass(frozen=True)
+class Written:
+    """What all writers of a run have sent: how many writes each, by its number, and the answers."""
 
-    def __call__(self, asked: WriteRequest, session: Session) -> Response: ...
+    sent: Counter[int] = field(default_factory=Counter)
+    answers: list[Answer] = field(default_factory=list)
+
+    def seen(self, newest: int = 0) -> Window:
+        """The answers so far, or so many of the newest, by the side that gave them."""
+        return window(self.answers[-newest:])
 
 
 class FrontWriter:
     """One writer of the declared requests; ``name`` is ``front/0``, ``front/1`` ….
 
-    A write is a text: the begin that all of this run have, the writer, its number and the seal.
+    A write is a text: the begin that all of this run have, the writer, the number of its block, its
+    own number and the seal.
     """
 
     def __init__(
-        self, sends: Sends, declared: Writes, session: Session, *, run: str, number: int
+        self,
+        client: Client,
+        declared: Writes,
+        account: Account,
+        *,
+        run: str,
+        number: int,
+        written: Written,
     ) -> None:
         self.name = f"{KIND}/{number}"
-        self._sends = sends
+        self._client = client
         self._declared = declared
-        self._session = session
+        self._account = account
         self._run = run
         self._number = number
+        self._written = written
 
     def send(self, seq: int) -> None:
-        text = f"{begin_of(self._run)}-{self._number}-{seq}-{seal(self._run, self.name, seq)}"
-        self._session.names.keep("write", text)
+        self._written.sent[self._number] = seq + 1
+        begin, sealed = begin_of(self._run), seal(self._run, self.name, seq)
+        text = f"{begin}-{self._number}-{seq // _BLOCK}-{seq}-{sealed}"
         try:
-            answer = self._sends(self._declared.send, self._session)
-        except NotListening as error:
-            raise NeverSent(str(error)) from error
-        if not self._declared.send.is_answered(answer.status, answer.body):
+            self._stay_logged_in()
+        except HarnessError as error:
+            why = f"{self.name} could not log in anew: {in_a_line(error)}"
+            raise NeverSent(why) from error
+        asked, at = self._declared.send, time.monotonic()
+        try:
+            texts = {"writes": begin, "write": text}
+            answer = self._client.ask(asked, self._account.session, texts)
+        except HarnessError as error:
+            self._note(Answer(at, time.monotonic() - at, None, type(error).__name__))
+            if isinstance(error, NotListening):
+                raise NeverSent(str(error)) from error
+            raise
+        is_good = asked.is_answered(answer.status, answer.body)
+        self._note(self._client.judged(at, answer, asked.status, is_good=is_good))
+        if not is_good:
             raise NotProven(f"{self.name}: answered {answer.status}: {answer.body[:200]!r}")
+
+    def _note(self, answer: Answer) -> None:
+        # A session that came of age meanwhile is renewed next: the platform has not failed.
+        if answer.error is None or not self._account.is_of_age:
+            self._written.answers.append(answer)
 
     def read(self) -> Iterator[Found]:
         """Every write, as often as it is there; NotProven unless all can be read."""
-        answer = self._sends(self._declared.read, self._session)
-        if not self._declared.read.is_answered(answer.status, answer.body):
-            raise NotProven(
-                f"{self.name}: the writes were not read: {answer.status}: {answer.body[:200]!r}"
-            )
-        if len(answer.body) >= _MOST_BYTES:
-            raise NotProven(
-                f"{self.name}: what was read is longer than {_MOST_BYTES} bytes, and cut"
-            )
-        form = rf"{begin_of(self._run)}-(\d+)-(\d+)-([0-9a-f]*)"
-        for who, seq, found in re.findall(form, answer.body.decode(errors="replace")):
-            yield from unsealed(self._run, f"{KIND}/{who}", int(seq), found)
+        form, asked = _form(begin_of(self._run)), self._declared.read
+        for part in self._parts():
+            self._stay_logged_in()
+            answer = self._client.ask(asked, self._account.session, {"writes": part})
+            for found in form.finditer(_whole(answer, self._declared, self.name)):
+                # A platform may show more than it was asked for: that belongs to another part.
+                if found[0].startswith(part):
+                    who, seq, sealed = found.groups()
+                    yield from unsealed(self._run, f"{KIND}/{who}", int(seq), sealed)
+
+    def _parts(self) -> Iterator[str]:
+        """The begins of the texts that are read at once: of each block, or of all writes."""
+        begin, asked = begin_of(self._run), self._declared.read
+        if "writes" not in names_in([asked.path, asked.body]):
+            yield begin
+            return
+        for number, count in sorted(self._written.sent.items()):
+            for block in range(-(-count // _BLOCK)):
+                yield f"{begin}-{number}-{block}-"
+
+    def _stay_logged_in(self) -> None:
+        if self._account.is_of_age:
+            self._account.renew()
 
     def abandon(self) -> None:
         """Each request has its own deadline, and a connection of its own."""
@@ -86,31 +137,59 @@ def begin_of(run: str) -> str:
     return f"cutover-{hashlib.sha256(run.encode()).hexdigest()[:8]}"
 
 
+def _form(begin: str) -> re.Pattern[str]:
+    """The form of the texts with this begin: the writer, the number and the seal of each."""
+    return re.compile(rf"{begin}-(\d+)-\d+-(\d+)-([0-9a-f]*)")
+
+
 @contextmanager
 def writing(
-    sends: Sends, declared: Writes, session: Session, *, folder: Path, run: str, rate_per_s: float
-) -> Iterator[Recorder]:
-    """Record writes through the front; the body starts when one is acknowledged."""
+    client: Client,
+    declared: Writes,
+    accounts: Sequence[Account],
+    *,
+    folder: Path,
+    run: str,
+    rate_per_s: float,
+) -> Iterator[tuple[Recorder, Written]]:
+    """Record writes through the front, a writer an account; the body starts when one is there."""
+    written = Written()
     writers = [
-        FrontWriter(sends, declared, session.copy(), run=run, number=number)
-        for number in range(declared.writers)
+        FrontWriter(client, declared, account, run=run, number=number, written=written)
+        for number, account in enumerate(accounts)
     ]
     with closing(
         Recorder({KIND: writers}, folder=folder, run=run, rate_per_s=rate_per_s)
     ) as recorder:
         recorder.start()
         recorder.steady()
-        yield recorder
+        yield recorder, written
 
 
-def remove(sends: Sends, declared: Writes, session: Session) -> str:
-    """Remove the writes of the run if the profile says how; why they are still there, or ``""``."""
-    if declared.remove is None:
-        return ""
+def remove(client: Client, declared: Writes, account: Account, begin: str) -> str:
+    """Remove the writes with this begin if the profile says how; why they are still there.
+
+    Nothing, ``""``, only if the platform shows none of them: its answer to a removal is a claim.
+    """
+    texts = {"writes": begin}
+    told = "the profile declares no `shift.writes.remove:`"
     try:
-        answer = sends(declared.remove, session)
+        account.log_in()
+        if declared.remove is not None:
+            answer = client.ask(declared.remove, account.session, texts)
+            told = f"the removal was answered {answer.status}"
+        left = client.ask(declared.read, account.session, texts)
+        if not _form(begin).search(_whole(left, declared, account.who)):
+            return ""
     except HarnessError as error:
-        return f"the writes through the front are still there: {error}"
-    if declared.remove.is_answered(answer.status, answer.body):
-        return ""
-    return f"the writes through the front are still there: {answer.status}"
+        told = in_a_line(error)
+    return f"writes through the front are still there, texts that begin with {begin}: {told}"
+
+
+def _whole(answer: Response, declared: Writes, who: str) -> str:
+    """The text of an answer to ``read:``; NotProven unless it is one, and whole."""
+    if not declared.read.is_answered(answer.status, answer.body):
+        raise NotProven(f"{who}: the writes were not read: {answer.status}: {answer.body[:200]!r}")
+    if len(answer.body) >= _MOST_BYTES:
+        raise NotProven(f"{who}: what was read is longer than {_MOST_BYTES} bytes, and cut")
+    return answer.body.decode(errors="replace")

@@ -43,7 +43,7 @@ class Kind(StrEnum):
     SEED = "seed"  # the drill, or the part of a soak
     FAULT = "fault"  # the fault's id
     ABORT = "alarm"  # the fault's id
-    MADE = "made"  # what it is of: a customer's restore, a rehearsal, or a new customer
+    MADE = "made"  # what it is of: a restore, a rehearsal, a new customer, or writes
     TURN = "turn"  # the turn of a soak
     SOAKED = "soaked"  # the part of a soak
     SHIFT = "shift"  # the share, in percent
@@ -149,11 +149,12 @@ class Made(TypedDict):
     ``kind`` is that of the work; ``name`` is the restored or the new customer, or the rehearsal. A
     new customer's newest record has the ``names`` that are known, without secrets, or for W7-PARITY
     what both ``sides`` were sent. A dump's record has the ``place``, a machine or NAMESPACE/POD,
-    and the ``folder`` there: another pod may be the primary by the time it is removed.
+    and the ``folder`` there: another pod may be the primary by the time it is removed. The name of
+    writes through the front is the begin of their texts.
     """
 
     event: Literal["begun", "removed"]
-    kind: Literal["restore", "rehearsal", "journey", "parity"]
+    kind: Literal["restore", "rehearsal", "journey", "parity", "writes"]
     name: str
     by: NotRequired[str]
     journey: NotRequired[str]

@@ -172,7 +172,7 @@ class WriteRequest(Frozen):
     """A request of the ledger's writers through the front.
 
     ``{write}`` in its path and body is the text of one write, ``{writes}`` the begin of all of
-    them, and ``{NAME}`` what the log-in keeps.
+    them, or of those that are read at once, and ``{NAME}`` what the log-in keeps.
     """
 
     # The method.
@@ -200,18 +200,22 @@ class Writes(Frozen):
     The ledger counts those that are lost or doubled while the share changes.
     """
 
-    # How the writers log in; without it they have no session.
+    # How each writer logs in; without it they have no session.
     login: Login | None = None
     # Header fields of each request, such as `Authorization: Bearer {token}`.
     headers: Mapping[str, str] = {}
     # Stores one write: a text that `read:` shows afterwards.
     send: WriteRequest
-    # Answers with the texts of all writes, in at most a megabyte.
+    # Answers with the texts that begin with `{writes}`, a thousand at once. Without `{writes}` it
+    # answers with the texts of all writes, in at most a megabyte: an hour or so of them.
     read: WriteRequest
-    # Removes the writes at the end.
+    # Removes the writes at the end. Without it they stay, and the report names their begin.
     remove: WriteRequest | None = None
     # How many writers there are.
     writers: int = Field(default=2, ge=1, le=20)
+    # The seconds after which the platform itself ends a session: a writer logs in anew then.
+    # Without it, a session lasts all the way.
+    lasts_s: float | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _is_known(self) -> Self:
@@ -229,6 +233,8 @@ class Writes(Frozen):
                 raise ValueError(f"`{where}:`: the log-in keeps no {', '.join(sorted(unknown))}")
         if "write" not in names_in([self.send.path, self.send.body]):
             raise ValueError("`send:` must contain {write}, the text of a write")
+        if self.lasts_s is not None and self.login is None:
+            raise ValueError("`lasts_s:` is the age of a session, which takes a `login:`")
         return self
 
 
@@ -277,7 +283,7 @@ class Shift(Frozen):
     steps: tuple[Share, ...] = Field(min_length=1)
     # Why there is only one step, where host names contain the address.
     because: Reason | None = None
-    # The requests that are sampled, in turn.
+    # The requests that are sampled; each time, one of them is drawn.
     requests: tuple[Sampled, ...] = Field(min_length=1)
     side: Sides
     sampling: Sampling = Sampling()

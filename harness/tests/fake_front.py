@@ -58,6 +58,8 @@ class World:
     slow: bool = False
     stall_s: float = 0.0
     deaf: int = 0  # so many commands fail
+    lags: float = 1.0  # the part of a share that requests follow: not all of the front has it
+    unheard: frozenset[int] = frozenset()  # arming these shares works, and its answer is lost
     calls_left: int = 1_000_000
     armed: Undo | None = None
     was_set: list[int] = field(default_factory=list)
@@ -94,6 +96,8 @@ class World:
     def arm(self, undo: Undo) -> None:
         self.called()
         self.armed = undo
+        if int(undo.commands[0][-1]) in self.unheard:
+            raise TransportError("vmi2887102: no answer within 30 s")
 
     def renew(self, undo: Undo) -> bool:
         self.called()
@@ -127,7 +131,8 @@ class World:
     def answer(self) -> Answer:
         number, at = next(self.numbers), time.monotonic()
         # Spread evenly, as a front that counts weights in rounds does.
-        on_target = number * self.share // 100 != (number + 1) * self.share // 100
+        share = self.share * self.lags
+        on_target = number * share // 100 != (number + 1) * share // 100
         side = TARGET if on_target else SOURCE
         took_s = 0.5 if self.slow and on_target else 0.01
         if on_target and self.share >= self.sick_at:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.checks import CHECKS
-from harness.checks.shift import quality, shows
+from harness.checks.shift_answers import quality, shows
 from harness.core.model import Outcome, Verdict
 from harness.core.sprt import Sprt
 from harness.facts.shift import Quality, Rules, Side, Window
@@ -96,6 +96,28 @@ def front_is_gone(it: Any) -> None:
     it["returns"][0].update(set_s=0.4)
 
 
+def limits_the_front(it: Any) -> None:
+    """Half of the requests go through Traefik to a second one, with 60 a second from one address.
+
+    That is a limit for each customer, and the second one sees the first one's address alone. The
+    numbers are those of Traefik 3.6, asked a hundred times a second for fifteen seconds.
+    """
+    front, source, target = side(1393, 402.9), side(773, 449.6), side(620, 347.2)
+    step = {**shift_step(50), "reference_p99_ms": 449.6}
+    step["window"] |= {"front": front, "source": source, "target": target, "limited": 146}
+    it.update(ordered=[50], steps=[step], returns=[{**it["returns"][0], "from_share": 50}])
+
+
+def writes(source: int, target: int, *failed: str, nameless: int = 0, limited: int = 0) -> Change:
+    """So many answers to writes through the front; two at once ``failed`` on these sides."""
+    sides = {"source": side(source, None), "target": side(target, None)}
+    sides["front"] = side(source + target + nameless, None)
+    for name in failed:
+        sides[name] |= {"errors_at": [0, 1], "errors": {"status 403": 2}}
+    window = {**shift_step(0)["window"], **sides, "nameless": nameless, "limited": limited}
+    return lambda it: it.update(writes=window)
+
+
 def too_few(it: Any) -> None:
     it["steps"][0]["window"]["target"] = side(507)
 
@@ -129,6 +151,33 @@ def stopped_early(it: Any) -> None:
         (GOOD, fails_at(1), Outcome.FAIL, "seen 10 of 30 failed (status 502: 10)"),
         (GOOD, fails_at(0), Outcome.FAIL, "0 % was back after 2.0 s"),
         (GOOD, errors_go_on, Outcome.NOT_PROVEN, "errors went on"),
+        (GOOD, writes(400, 400), Outcome.PASS, "as good as the old one's"),
+        (
+            GOOD,
+            writes(400, 400, "front", "target"),
+            Outcome.FAIL,
+            "front fail at the new platform: 2 of 400 failed (status 403: 2); at the old one 0 of",
+        ),
+        (
+            GOOD,
+            writes(400, 400, "front", "source", "target"),
+            Outcome.NOT_PROVEN,
+            "writes through the front fail at the old platform",
+        ),
+        (GOOD, writes(400, 400, "front"), Outcome.NOT_PROVEN, "their answers name no side"),
+        (
+            GOOD,
+            writes(400, 200, limited=200),
+            Outcome.NOT_PROVEN,
+            "writes through the front are limited: 200 of 800 got 429",
+        ),
+        (
+            GOOD,
+            writes(400, 0, nameless=400),
+            Outcome.NOT_PROVEN,
+            "no answer of the new platform: 400 are of the old one, 400 name no side",
+        ),
+        (GOOD, limits_the_front, Outcome.NOT_PROVEN, "146 of 1539 requests got 429"),
         (GOOD, cut_off, Outcome.NOT_PROVEN, "this computer has no way to the front"),
         (BACK, cut_off, Outcome.NOT_PROVEN, "this computer has no way to the front"),
         (BACK, front_is_gone, Outcome.FAIL, "0 % was never measured again"),
@@ -227,6 +276,8 @@ def test_sessions_that_ended_of_age_are_counted_apart() -> None:
     verdict = judged(KEPT, lambda it: it["sessions"].update(renewed=20))
     assert (verdict.outcome, verdict.measured) == (Outcome.PASS, {"sessions_lost_count": 0.0})
     assert "20 times a session ended of age, as declared" in verdict.reason
+    verdict = judged(KEPT, lambda it: it.update(writers_renewed=4))
+    assert (verdict.outcome, "; 4 times a writer's did" in verdict.reason) == (Outcome.PASS, True)
 
 
 def test_an_invoice_after_an_agreement_is_no_failure() -> None:

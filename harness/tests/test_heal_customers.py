@@ -77,3 +77,23 @@ def test_requests_that_write_of_an_older_journal_are_named(
     run_that_made(tmp_path, parity)
     (it,) = healed(monkeypatch, capsys, None, NOTHING)["mended"]
     assert it["trouble"].startswith("its requests that write are in no record; then: ./cutover")
+
+
+def test_the_writes_of_a_killed_shift_are_removed_by_the_begin_of_their_texts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def writes(_reach: Reach, begin: str) -> list[str]:
+        asked.append(begin)
+        return []
+
+    monkeypatch.setattr(recovery, "remove_writes", writes)
+    monkeypatch.setattr(disruption_lock, "held", lambda *_: nullcontext())
+    run_that_made(tmp_path, {"event": "begun", "kind": "writes", "name": "cutover-1f2e3d4c"})
+    told = healed(monkeypatch, capsys, None, NOTHING)
+    (it,) = told["mended"]
+    assert (it["what"], it["place"]) == ("the writes of cutover-1f2e3d4c", "platform")
+    assert (it["trouble"], told["exit"], asked) == (None, 0, ["cutover-1f2e3d4c"])
+    told = healed(monkeypatch, capsys, None, NOTHING)
+    assert (told["mended"], told["exit"], len(asked)) == ([], 0, 1)

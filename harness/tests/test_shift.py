@@ -74,6 +74,15 @@ def test_a_defect_at_half_goes_back_to_the_last_good_share_before_anything_else(
     assert "10 % was back" in verdict.reason
 
 
+def test_a_sick_step_fails_also_where_the_ledger_is_silent_by_then() -> None:
+    world = World(sick_at=10)
+    mover = world.mover(STAYS)
+    mover.trouble = lambda: "no write of bank was acknowledged for 31 s" if world.share else None
+    moved = mover.move()
+    assert (world.share, moved.steps[-1].quality) == (0, Quality.SICK)
+    assert judged(GOOD, moved).outcome is Outcome.FAIL
+
+
 def test_a_harness_that_stood_still_itself_goes_back_and_blames_nobody() -> None:
     world = World(sick_at=50, stall_s=1.5)
     moved = world.mover(STAYS).move()
@@ -109,6 +118,17 @@ def test_a_front_that_does_not_follow_is_not_proven_and_goes_back(
     (step,) = moved.steps
     assert (step.quality, step.shown_s) == (Quality.UNDECIDED, None)
     assert "the share did not show: 0 of " in step.says
+
+
+def test_a_share_that_a_part_of_the_front_follows_is_not_proven_and_goes_back() -> None:
+    """Of two instances of Traefik, one may not see the new file: some answers show the share."""
+    world = World(lags=0.7)
+    moved = world.mover(STAYS).move()
+    assert 100 not in world.was_set
+    assert moved.steps[-1].quality is Quality.UNDECIDED
+    assert "the share did not show: " in moved.steps[-1].says
+    (back,) = moved.returns
+    assert (back.from_share, world.share) == (50, back.to_share)
 
 
 def test_without_agreement_the_last_step_is_not_taken() -> None:
@@ -184,6 +204,15 @@ def test_no_step_is_taken_once_the_machine_has_gone_back_by_itself() -> None:
     assert moved.stopped is not None
     assert "set the safe share by itself" in moved.stopped
     assert world.share == 0
+
+
+def test_a_new_safe_share_whose_arming_was_not_confirmed_does_not_come_back_at_the_end() -> None:
+    world = World(unheard=frozenset({50}))
+    moved = world.mover(STAYS).move()
+    (back,) = moved.returns
+    assert (back.from_share, back.to_share) == (50, 10)
+    assert (world.share, moved.left) == (10, 10)
+    assert world.armed is None
 
 
 def test_ctrl_c_goes_back_to_the_safe_share() -> None:

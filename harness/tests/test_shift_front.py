@@ -100,6 +100,23 @@ def test_answers_are_told_by_their_side(platforms: Platforms) -> None:
     assert shown_since(sampler.since(0.0), 10) is None
 
 
+def test_each_page_meets_both_sides_of_a_front_that_alternates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Traefik counts in rounds: at night, without customers, pages in turn would not."""
+    monkeypatch.setattr("harness.move.sampling._MOST_AT_ONCE", 1)
+    pages = [Sampled(host="app.example.com", path=path) for path in ("/", "/shop")]
+    asked: list[str] = []
+
+    def ask(page: Sampled) -> Answer:
+        asked.append(page.path)
+        return Answer(0.0, 0.0, None)
+
+    with Sampler(ask, pages, 1000).running():
+        until(lambda: len(asked) >= 100, within_s=60, every_s=0.01, what="requests")
+    assert len({(path, number % 2) for number, path in enumerate(asked)}) == 4
+
+
 def test_an_error_of_the_front_names_no_side(platforms: Platforms) -> None:
     platforms.file.write_text("100")
     platforms.sick_at = 100

@@ -77,8 +77,9 @@ def fronted(folder: Path, *, sticky: bool = False) -> Iterator[tuple[Front, Plat
             (folder / side).mkdir()
             sides[side] = stack.enter_context(two_platforms(folder / side, share))
         sessions: dict[str, str] = {}
+        began: dict[str, float] = {}
         for it in sides.values():
-            it.sessions = sessions
+            it.sessions, it.began = sessions, began
         port = free_port()
         (folder / "dynamic").mkdir()
         (folder / "template").write_text(template(sides, sticky=sticky))

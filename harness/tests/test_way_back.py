@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from harness.core.errors import NotProven, Refused, TransportError
+from harness.core.model import Outcome
 from harness.core.waiting import until
 from harness.drill.context import DrillContext, Options
 from harness.drill.shift import move_traffic
@@ -21,7 +22,7 @@ from harness.move.way_back import WayBack
 from harness.record.records import Kind
 from harness.settings.shift import Shift as Declared
 from harness.tests.clean_storage import seen
-from harness.tests.moving import HERE, LocalStore
+from harness.tests.moving import GOOD, HERE, LocalStore, outcome
 from harness.tests.probe_rig import reach
 from harness.tests.two_platforms import two_platforms
 from harness.transport.network import Network
@@ -118,8 +119,9 @@ class Context:
     folder: Path = field(default_factory=Path)
     run: Any = field(default_factory=lambda: SimpleNamespace(name="run"))
     books: Books = field(default_factory=Books)
-    # What happens before the ledger can begin.
+    # What happens before the ledger can begin, and at each record.
     until_begun: Callable[[], object] = lambda: None
+    noted: Callable[[Kind, str, Any], object] = lambda *_: None
     said: str = ""
 
     def progress(self, text: str) -> None:
@@ -134,6 +136,11 @@ class Context:
 
     def record(self, kind: Kind, subject: str, data: Any) -> None:
         self.told.append((kind, subject, data["event"]))
+        self.noted(kind, subject, data)
+
+    def fresh_folder(self, kind: str, place: str) -> Path:
+        number = sum(1 for it in (self.folder / kind).glob(f"{place}*"))
+        return self.folder / kind / (f"{place}.{number + 1}" if number else place)
 
     @contextmanager
     def ledger(self, names: Any, *, machine: str, writes_per_s: float) -> Iterator[Books]:
@@ -231,3 +238,19 @@ def test_writes_that_are_no_longer_acknowledged_end_the_move(tmp_path: Path) -> 
         moved = move_traffic(told, order, cast("DrillContext", context))
         assert platforms.share == 0
     assert moved.stopped == "no write of bank was acknowledged for 31 s"
+
+
+def test_visitors_whom_the_new_platform_fails_bring_the_share_back(tmp_path: Path) -> None:
+    """They are not logged out, and the pages that need no log-in are good."""
+    order = Order(shares=(50,), rehearsal=False)
+    context = Context(Options(allowed=True, seed=1))
+    with two_platforms(tmp_path) as platforms:
+        platforms.breaks = True
+        hold = {"per_s": 200, "hold_s": 5, "within_s": 60}
+        told = platforms.declared(steps=[50, 100], sampling=hold)
+        moved = move_traffic(told, order, cast("DrillContext", context))
+        assert platforms.share == 0
+    assert moved.stopped is not None
+    assert moved.stopped.startswith("pages of visitors fail at the new platform: ")
+    told_of, reason = outcome(GOOD, moved)
+    assert (told_of, "(status 500: " in reason) == (Outcome.FAIL, True), reason

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
 from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -26,6 +27,8 @@ from harness.settings.shift import Shift as Declared
 class Platforms:
     """Both platforms. The new one fails from the share ``sick_at`` on; ``forgets`` sessions.
 
+    If ``breaks``, it answers visitors who are logged in with 500.
+
     Both end a session after ``lasts_s``; if ``closed``, nobody can log in any more.
     """
 
@@ -33,6 +36,7 @@ class Platforms:
     port: int = 0
     sick_at: int = 101
     forgets: bool = False
+    breaks: bool = False
     limits: bool = False
     lasts_s: float = inf
     closed: bool = False
@@ -43,6 +47,12 @@ class Platforms:
     loses: bool = False
     doubles: bool = False
     writes: list[str] = field(default_factory=list)
+    # Writing and reading takes a session; with ``rotates``, each answer replaces it by a new one.
+    guarded: bool = False
+    rotates: bool = False
+    refuses: bool = False  # the new one answers a write with 403
+    one_sided: bool = False  # every write goes to the old one
+    keeps_writes: bool = False  # a removal is answered, and nothing is removed
     _numbers: count[int] = field(default_factory=count)
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
@@ -59,6 +69,21 @@ class Platforms:
             number = next(self._numbers)
         share = self.share
         return "rke2" if number * share // 100 != (number + 1) * share // 100 else "swarm"
+
+    def session_of(self, headers: Message) -> str:
+        """The session that a request names, if it is known and young enough; else nothing."""
+        jar = SimpleCookie(headers.get("Cookie", ""))
+        named = jar["sid"].value if "sid" in jar else headers.get("Authorization", "")
+        named = named.removeprefix("Bearer ")
+        is_young = time.monotonic() - self.began.get(named, -inf) < self.lasts_s
+        return named if named in self.sessions and is_young else ""
+
+    def opened(self, side: str) -> str:
+        """A new session."""
+        with self._turn:
+            name = f"session-{len(self.began)}"
+            self.sessions[name], self.began[name] = side, time.monotonic()
+        return name
 
     def declared(self, **changes: Any) -> Declared:
         """A declaration of this front, whose share is a file of this computer."""
@@ -99,16 +124,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.say(429, side, "too many")
         elif side == "rke2" and it.share >= it.sick_at:
             self.say(502, None, "Bad Gateway")
-        elif self.path == "/writes":
-            self.say(200, side, json.dumps(it.writes))
+        elif self.path.startswith("/writes"):
+            self.show(side, self.path.removeprefix("/writes").removeprefix("/"))
+        elif self.path == "/me" and it.breaks and side == "rke2":
+            self.say(500, side, "Internal Server Error")
         elif self.path == "/me":
-            jar = SimpleCookie(self.headers.get("Cookie", ""))
-            named = jar["sid"].value if "sid" in jar else self.headers.get("Authorization", "")
-            owner = it.sessions.get(named.removeprefix("Bearer "))
+            owner = it.sessions.get(it.session_of(self.headers))
             known = owner is not None and (not it.forgets or owner == side)
-            known = (
-                known and time.monotonic() - it.began[named.removeprefix("Bearer ")] < it.lasts_s
-            )
             self.say(200 if known else 401, side, "hello" if known else "log in")
         else:
             self.say(200, side, json.dumps({"path": self.path}))
@@ -123,23 +145,51 @@ class _Handler(BaseHTTPRequestHandler):
         if it.closed:
             self.say(401, side, json.dumps({"detail": "Invalid credentials"}))
             return
-        name = f"session-{len(it.sessions)}"
-        it.sessions[name], it.began[name] = side, time.monotonic()
+        name = it.opened(side)
         if self.path == "/token":
             self.say(200, side, json.dumps({"tokens": {"access_token": name}}))
         else:
-            self.say(200, side, "welcome", cookie=f"sid={name}; Path=/; HttpOnly")
+            self.say(200, side, "welcome", cookie=name)
 
     def do_DELETE(self) -> None:
-        it, begin = self.platforms, self.path.rpartition("/")[2]
-        it.writes[:] = [text for text in it.writes if not text.startswith(begin)]
-        self.say(204, it.side(), "")
+        it, side, begin = self.platforms, self.platforms.side(), self.path.rpartition("/")[2]
+        cookie = self.admitted(side)
+        if cookie is None:
+            return
+        if not it.keeps_writes:
+            it.writes[:] = [text for text in it.writes if not text.startswith(begin)]
+        self.say(204, side, "", cookie)
+
+    def show(self, side: str, begin: str) -> None:
+        cookie = self.admitted(side)
+        if cookie is not None:
+            told = [text for text in self.platforms.writes if text.startswith(begin)]
+            self.say(200, side, json.dumps(told), cookie)
 
     def store(self, side: str, text: str) -> None:
-        it, is_new = self.platforms, side == "rke2"
-        times = 0 if is_new and it.loses else 2 if is_new and it.doubles else 1
-        it.writes += [text] * times
-        self.say(201, side, "stored")
+        it = self.platforms
+        side = "swarm" if it.one_sided else side
+        is_new = side == "rke2"
+        if is_new and it.refuses:
+            self.say(403, side, "read-only")
+        elif (cookie := self.admitted(side)) is not None:
+            times = 0 if is_new and it.loses else 2 if is_new and it.doubles else 1
+            it.writes += [text] * times
+            self.say(201, side, "stored", cookie)
+
+    def admitted(self, side: str) -> str | None:
+        """The new session of a writer, or nothing; None, and the answer is given, without one."""
+        it = self.platforms
+        if not it.guarded:
+            return ""
+        named = it.session_of(self.headers)
+        if not named:
+            self.say(401, side, "log in")
+            return None
+        if not it.rotates:
+            return ""
+        del it.sessions[named]
+        return it.opened(side)
 
     def say(self, status: int, side: str | None, text: str, cookie: str = "") -> None:
         body = text.encode()
@@ -147,7 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
         if side is not None:
             self.send_header("X-Side", side)
         if cookie:
-            self.send_header("Set-Cookie", cookie)
+            self.send_header("Set-Cookie", f"sid={cookie}; Path=/; HttpOnly")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

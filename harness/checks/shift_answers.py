@@ -1,0 +1,136 @@
+"""What the answers of a window say of a share: whether it shows, and how the platforms answered.
+
+The move asks it while a step lasts, and the checks ask again from the journal.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+
+from harness.core.sprt import Health
+from harness.facts.shift import Quality, Rules, Side, Window
+
+# A measured share may differ from the one that was set by so many standard deviations, and by half
+# a percent: fronts that count weights in whole rounds are more exact than chance.
+_DEVIATIONS = 4.0
+_ROUNDING_PERCENT = 0.5
+# What customers do beside the sampled requests.
+WRITES, PAGES = "writes through the front", "pages of visitors"
+
+
+def shows(share: int, target: int, answers: int) -> bool:
+    """True if so many of the target among all answers show a share, as far as chance allows."""
+    if not answers or (share == 0 and target) or (share == 100 and target < answers):
+        return False
+    if 0 < share < 100 and target in (0, answers):
+        return False
+    part = share / 100
+    allowed = _DEVIATIONS * sqrt(part * (1 - part) / answers) + _ROUNDING_PERCENT / 100
+    return abs(target / answers - part) <= allowed
+
+
+def is_front_sick(window: Window, rules: Rules) -> bool:
+    """True if too many of all requests fail, whichever side answers them."""
+    return rules.test.judge(window.front.answers, window.front.errors_at)[0] is Health.SICK
+
+
+def is_source_sick(window: Window, rules: Rules) -> bool:
+    """True if the old platform itself fails: the window proves nothing about the new one."""
+    return rules.test.judge(window.source.answers, window.source.errors_at)[0] is Health.SICK
+
+
+def is_limited(window: Window, rules: Rules) -> bool:
+    """True if more requests got 429 than may fail.
+
+    The limit may be for this computer's address alone, or for all customers: a new ingress behind
+    the front sees all of them at the front's address.
+    """
+    return window.limited > rules.test.p0 * (window.front.answers + window.limited)
+
+
+def is_target_sick(window: Window, rules: Rules) -> bool:
+    """True if the new platform's answers fail, and the old one's do not."""
+    health = rules.test.judge(window.target.answers, window.target.errors_at)[0]
+    return health is Health.SICK and not is_source_sick(window, rules)
+
+
+def failing(what: str, window: Window, rules: Rules) -> str:
+    """Why requests of this kind fail by the test of errors, in words; nothing if they do not."""
+    if is_target_sick(window, rules):
+        seen, old = failed(window.target), failed(window.source)
+        return f"{what} fail at the new platform: {seen}; at the old one {old}"
+    if is_source_sick(window, rules):
+        return f"{what} fail at the old platform: {failed(window.source)}"
+    if is_front_sick(window, rules):
+        return f"{what} fail, and their answers name no side: {failed(window.front)}"
+    asked = window.front.answers + window.limited
+    if asked >= rules.test.least and is_limited(window, rules):
+        return f"{what} are limited: {window.limited} of {asked} got 429"
+    return ""
+
+
+def quality(share: int, window: Window, rules: Rules, reference_p99_ms: float | None) -> Quality:
+    """How a share went by the answers of its window; undecided until there are enough.
+
+    Two tests have to find health: that of the new platform's answers, and that of all requests,
+    as an error often names no side.
+    """
+    test = rules.test
+    if is_source_sick(window, rules):
+        return Quality.UNDECIDED
+    tests = [window.front, window.target] if share else [window.front]
+    found = {test.judge(side.answers, side.errors_at)[0] for side in tests}
+    if found != {Health.HEALTHY}:
+        is_sick = Health.SICK in found and share > 0
+        return Quality.SICK if is_sick else Quality.UNDECIDED
+    if is_limited(window, rules):
+        return Quality.UNDECIDED
+    if share == 0:
+        return Quality.GOOD
+    if window.target.p99_ms is None or reference_p99_ms is None:
+        return Quality.UNDECIDED
+    slow = window.target.p99_ms > rules.p99_limit(reference_p99_ms)
+    return Quality.SLOW if slow else Quality.GOOD
+
+
+def in_words(share: int, window: Window, rules: Rules, reference_p99_ms: float | None) -> str:
+    """What the answers of a share came to: expected and seen."""
+    test, side = rules.test, window.target
+    healths = {
+        name: test.judge(it.answers, it.errors_at)[0]
+        for name, it in (("all requests", window.front), ("the new platform", side))
+    }
+    if is_source_sick(window, rules):
+        return f"the old platform failed itself: {failed(window.source)}"
+    for name, health in healths.items():
+        if health is Health.SICK:
+            seen = failed(window.front if name == "all requests" else side)
+            old = f"; of the old platform {failed(window.source)}"
+            return f"expected at most {test.p0:.2%} failures of {name}, seen {seen}{old}"
+    if is_limited(window, rules):
+        asked = window.front.answers + window.limited
+        return (
+            f"{window.limited} of {asked} requests got 429: expected at most {test.p0:.2%}. Sample "
+            "pages that no limit counts; a new ingress that limits by address must trust the "
+            "front's X-Forwarded-For, or it limits all customers as one"
+        )
+    if share == 0:
+        return f"before the first step {failed(window.front)}; it takes {test.least} good answers"
+    if Health.UNDECIDED in healths.values():
+        return (
+            f"too few answers of the new platform: {failed(side)}; without a failure it takes "
+            f"{test.least}"
+        )
+    if side.p99_ms is None or reference_p99_ms is None:
+        return "too few answers for a p99"
+    limit = rules.p99_limit(reference_p99_ms)
+    return (
+        f"expected 99 % of the new platform's answers within {limit:g} ms, seen {side.p99_ms:g} ms "
+        f"(the old platform: {reference_p99_ms:g} ms), {failed(side)}"
+    )
+
+
+def failed(side: Side) -> str:
+    """How many answers of a side failed, and how."""
+    told = ", ".join(f"{kind}: {number}" for kind, number in sorted(side.errors.items()))
+    return f"{len(side.errors_at)} of {side.answers} failed{f' ({told})' if told else ''}"
