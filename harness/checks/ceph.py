@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -18,6 +19,19 @@ T = TypeVar("T")
 CEPH = "Ceph"
 # What the other side of an operation would wait for.
 _SLOW = re.compile(r"SLOW_OP|SLOW_REQUEST|SLOW_METADATA_IO")
+# Warnings that an OSD keeps for a day after its last slow operation or stalled read, or until it
+# restarts (bluestore_slow_ops_warn_lifetime, bdev_stalled_read_warn_lifetime; one is enough). Of an
+# operation that is slow now, SLOW_OPS tells. By code, with how to look and how it clears.
+LINGERING: Mapping[str, str] = dict.fromkeys(
+    (
+        "BLUESTORE_SLOW_OP_ALERT",
+        "BLOCK_DEVICE_STALLED_READ_ALERT",
+        "DB_DEVICE_STALLED_READ_ALERT",
+        "WAL_DEVICE_STALLED_READ_ALERT",
+    ),
+    "one in a day is enough: it clears a day after the last, or when the OSD restarts; "
+    "`ceph log last 1000 info cluster` says since when, the OSD's log each time",
+)
 # Flags that only record an upgrade, or that the numbers of groups are set by hand.
 _HARMLESS = {"sortbitwise", "recovery_deletes", "purged_snapdirs", "pglog_hardlimit"}
 _HARMLESS |= {"noautoscale"}
@@ -80,9 +94,14 @@ def healthy(case: Case) -> Verdict:
 def _complaint(code: str, check: HealthCheck, muted: bool) -> str:
     detail = "; ".join(check.detail[:3])
     silenced = " (muted)" if muted else ""
-    says = f"{code}{silenced}: {check.says}{f' ({detail})' if detail else ''}"
+    says = f"{code}{silenced}: {check.says}{f' ({detail})' if detail else ''}{lingers(code)}"
     wanted_ = "no error" if check.severity != "HEALTH_WARN" else "only declared warnings"
     return f"expected {wanted_}, seen {says}"
+
+
+def lingers(code: str) -> str:
+    """The words, after a semicolon, for a warning that outlives what it tells of; else empty."""
+    return f"; {LINGERING[code]}" if code in LINGERING else ""
 
 
 def quorum(case: Case) -> Verdict:
@@ -154,7 +173,7 @@ def nothing_slow(case: Case) -> Verdict:
     ]
     excused = [code for code, check in slow if check.severity == "HEALTH_WARN" and code in declared]
     findings = [
-        Finding(CEPH, f"expected no slow operation, seen {code}: {_with_detail(check)}")
+        Finding(CEPH, f"expected no slow operation, seen {code}: {_with_detail(code, check)}")
         for code, check in slow
         if code not in excused
     ]
@@ -163,8 +182,8 @@ def nothing_slow(case: Case) -> Verdict:
     return conclude(findings, seen, proven=f"no operation is slow{besides}")
 
 
-def _with_detail(check: HealthCheck) -> str:
-    return "; ".join([check.says, *check.detail[:3]])
+def _with_detail(code: str, check: HealthCheck) -> str:
+    return "; ".join([check.says, *check.detail[:3]]) + lingers(code)
 
 
 def no_new_crash(case: Case) -> Verdict:

@@ -23,12 +23,14 @@ _OTHERS = re.compile(r"set_.*|emit")
 
 
 def osds_serve(case: Case) -> Verdict:
-    """Every OSD is up and in, and each machine has its own."""
+    """Every OSD is up and in, and each machine that the profile gives an OSD has its own."""
     key = "osds_per_machine_count"
     target = wanted(case, key)
     seen = osd_tree(case)
     findings, counts = [], []
-    inventory = [machine.name for machine in case.cluster.machines]
+    # A server that only runs the control plane may have none.
+    disks, everywhere = case.cluster.osd_disks, [it.name for it in case.cluster.machines]
+    inventory = [name for name in everywhere if not disks or name in disks]
     for said in seen.values.values():
         hosts = said.hosts
         counts = [len(hosts.get(name, ())) for name in inventory]

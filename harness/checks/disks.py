@@ -10,6 +10,7 @@ from harness.checks.findings import Finding, Seen, conclude, looks, unknown, wan
 from harness.core.declared import OsdDisk, RecordedPartition
 from harness.core.model import Case, Verdict
 from harness.facts import disks as facts
+from harness.facts.ceph_names import may_be
 from harness.facts.disks import DISK_BENCH, Osds, Partition, Place, Speed, Table, Use
 from harness.facts.schema import Item, Unknown
 
@@ -56,8 +57,10 @@ def _recorded(machine: str, disk: OsdDisk, seen: Place, _: Item[Osds]) -> Iterab
         yield unknown(machine, f"partition {disk.number} was not recorded")
         return
     there = next((it for it in seen.table if it.number == disk.number), None)
+    # A node's name is its hostname in lower case, or what RKE2's `node-name` says: often shorter.
+    hostname = seen.machine.hostname
     pairs: dict[str, tuple[object, object]] = {
-        "hostname": (machine, seen.machine.hostname),
+        "hostname": (machine, machine if may_be(hostname.lower(), machine) else hostname),
         "machine-id": (disk.machine_id, seen.machine.machine_id),
         "serial number": (disk.serial, seen.kernel.serial),
         "size of the disk": (disk.disk_bytes, seen.kernel.disk_bytes),
@@ -161,8 +164,11 @@ def _owned(machine: str, disk: OsdDisk, seen: Use, ceph: Osds) -> Iterator[Findi
         f"the label of osd.{disk.osd}": (str(disk.osd), label.whoami),
         f"the uuid of osd.{disk.osd}": (osd.uuid, label.osd_uuid),
         "this Ceph's fsid": (ceph.fsid, label.ceph_fsid),
-        f"osd.{disk.osd} on {machine}": (machine, osd.machine),
     }
+    if osd.machine is None:
+        yield unknown(machine, f"Ceph does not say on which declared machine osd.{disk.osd} is")
+    else:
+        pairs[f"osd.{disk.osd} on {machine}"] = (machine, osd.machine)
     for what, (want, found) in pairs.items():
         if want != found:
             yield Finding(machine, f"{disk.path}: expected {what} ({want}), seen {found}")

@@ -15,7 +15,6 @@ from harness.facts.schema import Entry
 
 # chrony's reference when it follows no source: nothing yet, or its own clock.
 _NO_SOURCE = ("00000000", "7F7F0101")
-_OTHERS = ("systemd-timesyncd.service", "ntpsec.service", "ntpd.service", "ntp.service")
 _REMEDY = "./cutover provision nodes brings chrony"
 _DAEMONS = ("chrony.service", "chronyd.service")
 T = TypeVar("T")
@@ -62,7 +61,8 @@ def clocks_follow_source(case: Case) -> Verdict:
 
 def other_daemon(states: Mapping[str, UnitState]) -> str | None:
     """The running unit that keeps a clock in chrony's place."""
-    return next((it for it in _OTHERS if states.get(it, {}).get("ActiveState") == "active"), None)
+    units = host.OTHER_CLOCKS
+    return next((it for it in units if states.get(it, {}).get("ActiveState") == "active"), None)
 
 
 def _lost(chrony: Chrony, limit_minutes: float) -> Iterator[str]:

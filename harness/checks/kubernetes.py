@@ -63,10 +63,10 @@ def answers_everywhere(case: Case) -> Verdict:
 
 
 def certificates_last(case: Case) -> Verdict:
-    """Covers the files on each server and the certificate that each API server shows."""
+    """Covers the files on each machine and the certificate that each API server shows."""
     target = wanted(case, "certificate_days")
     limit = target["certificate_days"]
-    files = items(case, CERTIFICATES, case.cluster.servers)
+    files = items(case, CERTIFICATES, case.cluster.machines)
     shown = items(case, kubernetes.CERTIFICATE, case.cluster.servers)
     findings = [
         unknown(name, f"no certificate matches {pattern}")

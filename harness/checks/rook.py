@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
+from harness.checks.ceph import lingers
 from harness.checks.findings import Finding, Seen, conclude, joined, look, names, unknown, wanted
 from harness.core.declared import RookDeclared
 from harness.core.model import Case, Verdict
@@ -255,7 +256,7 @@ def _misfits(cluster: CephCluster, declared: RookDeclared) -> Iterator[str]:
 
 
 def _told(raised: Mapping[str, str]) -> str:
-    return "".join(f" {name} ({says})" for name, says in sorted(raised.items()))
+    return "".join(f" {name} ({says}{lingers(name)})" for name, says in sorted(raised.items()))
 
 
 def pools_keep_three_copies(case: Case) -> Verdict:

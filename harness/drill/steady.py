@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.checks import CHECKS
+from harness.checks.ceph import LINGERING
 from harness.core.errors import TimedOut
 from harness.core.model import Case, Numbers, Outcome
 from harness.core.waiting import until
@@ -38,7 +39,8 @@ class Trouble:
 def trouble(reach: Reach, looks: Looks, numbers: Numbers, without: str | None = None) -> Trouble:
     """The current trouble, by some checks; the machine ``without`` is left out.
 
-    ``numbers`` are the targets of the checks.
+    ``numbers`` are the targets of the checks. Warnings in which Ceph tells of the last day are no
+    current trouble: one fault that makes a disk slow would keep every later drill from starting.
     """
     # The probes would wait for a faulted machine, and so would those on other machines.
     own = reach if without is None else replace(reach, profile=reach.profile.without(without))
@@ -49,6 +51,7 @@ def trouble(reach: Reach, looks: Looks, numbers: Numbers, without: str | None = 
     cluster = reach.profile.cluster()
     if without is not None:
         cluster = cluster.without(without)
+    cluster = replace(cluster, ceph_warnings={**LINGERING, **cluster.ceph_warnings})
     case = Case(cluster=cluster, targets=numbers, observations=found)
     told = [(check, evaluate(check, CHECKS, case, {})) for check in looks.checks]
     return Trouble(

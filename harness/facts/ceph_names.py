@@ -10,7 +10,7 @@ A file system: the kernel shows the source of a mount as it was given:
 
 A machine: Rook names its host in the CRUSH map after the node's label ``kubernetes.io/hostname``,
 with its dots turned to dashes (its NormalizeCrushName); cephadm takes the name as it was added,
-short or fully qualified.
+short or fully qualified. Docker names a node of its Swarm after the hostname, in the same ways.
 """
 
 from __future__ import annotations
@@ -125,8 +125,13 @@ def in_doubt(hosts: Iterable[str], machines: Iterable[str]) -> list[str]:
     return [
         host
         for host in names
-        if host not in found and any(_fitting(host, known, is_it) for is_it in _WAYS)
+        if host not in found and any(may_be(host, machine) for machine in known)
     ]
+
+
+def may_be(host: str, machine: str) -> bool:
+    """True if a host of this name may be the machine: a short name fits a fully qualified one."""
+    return any(is_it(host, machine) for is_it in _WAYS)
 
 
 def _fitting(host: str, machines: Iterable[str], is_it: Callable[[str, str], bool]) -> list[str]:

@@ -119,6 +119,12 @@ def path_to(peer: str) -> Entry[Pings]:
 # A unit's properties as systemd names them.
 UnitState: TypeAlias = Mapping[str, str]
 UNITS = Entry(HOST, "units", dict[str, UnitState])
+# The units that keep a clock in chrony's place: systemd's own, and the packages ntpsec, ntp,
+# openntpd and ntpd-rs of Debian and Ubuntu.
+OTHER_CLOCKS = tuple(
+    f"{name}.service"
+    for name in ("systemd-timesyncd", "ntpsec", "ntpd", "ntp", "openntpd", "ntpd-rs")
+)
 
 
 @dataclass(frozen=True, slots=True)

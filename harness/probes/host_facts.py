@@ -20,6 +20,7 @@ from harness.facts.host import (
     CERTIFICATES,
     CLOCK,
     HOST,
+    OTHER_CLOCKS,
     CertificateFile,
     CertificateFiles,
     ClockBounds,
@@ -41,8 +42,7 @@ U = TypeVar("U")
 _SCRIPT = RemoteScript(host_facts_script)
 _UNITS = (
     *("rke2-server.service", "rke2-agent.service", "chrony.service", "chronyd.service"),
-    # The units that keep a clock if chrony does not.
-    *("systemd-timesyncd.service", "ntpsec.service", "ntpd.service", "ntp.service"),
+    *OTHER_CLOCKS,
 )
 _DISKS = ("/", "/var/lib/rancher")
 
@@ -118,7 +118,7 @@ def _wanted(profile: Profile, machine: Machine, access: EtcdAccess | None) -> di
         "peers": {other.name: other.address for other in others},
         "mtu": kubernetes.node_mtu,
         "kubeconfigs": kubernetes.kubeconfigs if server else (),
-        "certificates": kubernetes.certificates if server else (),
+        "certificates": kubernetes.certificates if server else kubernetes.agent_certificates,
         "etcd": etcd,
         "etcd_peers": {other.name: other.address for other in others if other.is_server},
     }

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import ClassVar, TypeVar
 
 from harness.core.declared import RookDeclared
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, TimedOut
 from harness.core.model import JSON
 from harness.core.parallel import in_each
+from harness.core.waiting import until
 from harness.facts import rook as facts
 from harness.facts.rook import (
     BlockPool,
@@ -51,15 +54,24 @@ _CEPH = "/apis/ceph.rook.io/v1"
 _STORAGE = "/apis/storage.k8s.io/v1"
 _SECRET = "csi.storage.k8s.io/"
 _OVER = ("Failed", "Succeeded")
+_OPERATOR = "rook-ceph-operator"
+# A CephCluster's phases while its operator reconciles: after its own start, and after a change of
+# the object or of a node. It then updates monitors, managers and OSDs, one after the other.
+_UNDER_WAY = ("Progressing", "Connecting")
+_SETTLED_WITHIN_S = 180.0
 
 
 class Rook:
-    """Lists what Rook made and manages; never reads what a Secret holds."""
+    """Lists what Rook made and manages; never reads what a Secret holds.
+
+    It waits until the operator has started and reconciled, for ``_SETTLED_WITHIN_S`` seconds at
+    most: meanwhile an intact Rook looks like a broken one.
+    """
 
     name: ClassVar[str] = facts.ROOK.name
     sentence: ClassVar[str] = "Rook, its Ceph and its drivers"
     timing: ClassVar[Timing] = Timing.AT_START
-    within_s: ClassVar[float] = 40.0
+    within_s: ClassVar[float] = _SETTLED_WITHIN_S + 60.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
         return [reach.profile.name]
@@ -67,8 +79,24 @@ class Rook:
     def observe(self, reach: Reach, target: str) -> JSON:
         declared = reach.profile.cluster().rook
         assert declared is not None, "the requirement needs Rook"
+        with suppress(TimedOut):  # the check says what is not as it should be
+            settled = partial(_is_settled, reach.kube, declared)
+            until(settled, within_s=_SETTLED_WITHIN_S, every_s=5.0, what="Rook has reconciled")
         seen = in_each(_LOOKS, lambda item: _LOOKS[item](reach.kube, declared))
         return dump({item: _said(answer) for item, answer in seen.items()})
+
+
+def _is_settled(kube: Kube, declared: RookDeclared) -> bool:
+    """False while the operator starts, or says that it reconciles."""
+    try:
+        cluster = _cluster(kube, declared).values
+        operators = _deployments(kube, declared).values
+    except (HarnessError, Odd):  # the looks say so
+        return True
+    if cluster and cluster.phase in _UNDER_WAY and cluster.conditions.get(cluster.phase) == "True":
+        return False
+    operator = operators.get(f"{declared.operator_namespace}/{_OPERATOR}")
+    return operator is None or operator.available >= operator.wanted
 
 
 def _said(answer: Described[T] | HarnessError) -> Understood[T] | Unknown:

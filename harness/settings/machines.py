@@ -85,6 +85,8 @@ class Kubernetes(Frozen):
     probe_image: str
     # Glob patterns, on a server, of the certificates whose expiry is checked.
     certificates: tuple[str, ...]
+    # The same on a machine that is no server: what its agent and its kubelet use.
+    agent_certificates: tuple[str, ...] = ("/var/lib/rancher/rke2/agent/*.crt",)
     # The administrator's files on a server, which only root may read.
     kubeconfigs: tuple[str, ...] = ("/etc/rancher/rke2/rke2.yaml",)
     # The authority that signs etcd's certificates, on each server.

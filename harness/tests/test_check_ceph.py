@@ -20,7 +20,7 @@ from harness.tests.ceph_seen import (
     rule,
     steps,
 )
-from harness.tests.clean_case import Seen, clean
+from harness.tests.clean_case import Seen, case, clean
 from harness.tests.clean_cluster import DAY_S, NAMES, NOW
 
 OURS = ceph.CHECKS | ceph_data.CHECKS | capacity.CHECKS
@@ -264,6 +264,20 @@ def test_a_source_that_the_profile_does_not_declare_is_not_proven() -> None:
     assert "ceph.source_gb" in verdict.reason
 
 
+def test_a_machine_to_which_the_profile_gives_no_osd_needs_none() -> None:
+    """Three servers with taints, and OSDs on the workers alone: so Ceph knows no host of theirs."""
+    seen = clean()
+    items(seen)["osd tree"]["value"]["hosts"].pop(NAMES[2])
+    disks = case(seen).cluster.osd_disks
+    declared = {name: disk for name, disk in disks.items() if name != NAMES[2]}
+    assert judge(OSDS, seen).outcome is Outcome.FAIL
+    assert judge(OSDS, seen, osd_disks=declared).outcome is Outcome.PASS
+    items(seen)["osd tree"]["value"]["hosts"].pop(NAMES[1])
+    assert judge(OSDS, seen, osd_disks=declared).where == (NAMES[1],)
+    foreign = judge(OSDS, clean(), osd_disks=declared)
+    assert (foreign.outcome, foreign.where) == (Outcome.FAIL, (NAMES[2],))
+
+
 # --- what is declared ---------------------------------------------------------------------------
 
 
@@ -325,6 +339,17 @@ def test_a_note_of_ceph_s_that_is_no_warning_needs_no_declaration() -> None:
     item("health", {"status": "HEALTH_OK", "checks": checks, "muted": []})(seen)
     assert judge(HEALTHY, seen).outcome is Outcome.PASS
     assert judge(HEALTHY, seen, ceph_warnings={"POOL_SCRUB_FLAGS": BECAUSE}).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("check", [HEALTHY, SLOW])
+def test_a_warning_that_outlives_what_it_tells_of_says_how_it_clears(check: str) -> None:
+    seen = clean()
+    complaint("BLUESTORE_SLOW_OP_ALERT")(seen)
+    verdict = judge(check, seen)
+    assert verdict.outcome is Outcome.FAIL
+    assert "it clears a day after the last, or when the OSD restarts" in verdict.reason
+    complaint("SLOW_OPS")(seen)
+    assert "clears" not in judge(check, seen).reason
 
 
 def test_a_slow_operation_that_is_declared_is_declared_wherever_it_is_judged() -> None:

@@ -89,12 +89,22 @@ def test_each_defect_fails_on_its_machine(check: str, defect: Defect, words: str
     assert verdict.where == (TWO,)
 
 
+@pytest.mark.parametrize("hostname", [f"{TWO}.contaboserver.net", TWO.upper()])
+def test_a_hostname_that_is_longer_than_the_name_of_the_node_is_the_same_machine(
+    hostname: str,
+) -> None:
+    seen = clean()
+    at("machine", "hostname", to=hostname)(seen["osd-disks"][TWO])
+    assert judge(RECORDED, seen).outcome is Outcome.PASS
+
+
 GAPS: list[tuple[str, Defect, str]] = [
     (RECORDED, lambda it: it["seen"].pop("table"), "table: not seen"),
     (RECORDED, lambda it: it.update(seen={"unseen": {"kind": "No such file"}}), "No such file"),
     (UNTOUCHED, lambda it: it["seen"].pop("table"), "table: not seen"),
     (USED, lambda it: it["seen"].pop("signatures"), "signatures: not seen"),
     (USED, lambda it: it.update(ceph={"error": "no quorum"}), "no quorum"),
+    (USED, _ceph("1", machine=None), "does not say on which declared machine osd.1 is"),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from dataclasses import replace
 from math import ceil
 
 import pytest
@@ -11,10 +12,10 @@ from hypothesis import strategies as st
 
 from harness.checks import CHECKS
 from harness.checks.etcd import above, count, nearest_rank, quantile
-from harness.core.model import Outcome
+from harness.core.model import Case, Outcome
 from harness.facts.etcd import Buckets
 from harness.tests.clean_case import buckets, case, clean
-from harness.tests.clean_cluster import NAMES
+from harness.tests.clean_cluster import DAY_S, NAMES, NOW
 
 _BOUNDS = [0.001 * 2**number for number in range(14)]  # etcd's own
 
@@ -171,6 +172,21 @@ def test_what_is_measured_is_the_worst_of_all_machines() -> None:
         "clock_update_minutes": 1.5,
     }
     assert CHECKS["every disk has room"](case(seen)).measured == {"disk_free_percent": 25.0}
+
+
+def test_a_certificate_of_a_worker_s_agent_must_last_too() -> None:
+    seen = clean()
+    known = case(seen)
+    *servers, last = known.cluster.machines
+    cluster = replace(known.cluster, machines=(*servers, replace(last, roles=("worker",))))
+    path = "/var/lib/rancher/rke2/agent/client-kubelet.crt"
+    ends = {"path": path, "subject": "CN=system:node", "not_after": NOW + 5 * DAY_S}
+    seen["host-facts"][last.name]["certificates"]["value"]["files"] = [ends]
+    observed = case(seen).observations
+    judged = Case(cluster=cluster, targets=known.targets, observations=observed)
+    verdict = CHECKS["every certificate lasts long enough"](judged)
+    assert (verdict.outcome, verdict.where) == (Outcome.FAIL, (last.name,))
+    assert f"expected 30 more days of {path}, seen 5" in verdict.reason
 
 
 def test_certificates_that_no_pattern_finds_are_not_proven() -> None:

@@ -88,10 +88,13 @@ def renamed(hosts: Sequence[str], machines: Sequence[str] = FULL) -> Case:
     tree["hosts"] = dict(zip(hosts, tree["hosts"].values(), strict=True))
     known = case(seen)
     named = zip(known.cluster.machines, machines, strict=True)
+    disks = zip(machines, known.cluster.osd_disks.values(), strict=True)
     return replace(
         known,
         cluster=replace(
-            known.cluster, machines=tuple(replace(it, name=name) for it, name in named)
+            known.cluster,
+            machines=tuple(replace(it, name=name) for it, name in named),
+            osd_disks=dict(disks),
         ),
     )
 

@@ -19,6 +19,8 @@ from harness.faults.disruption_lock import DisruptionLock
 from harness.probes import PROBES
 from harness.record.records import Kind
 from harness.settings.drills import Looks, drill_names, load_drill, load_steady
+from harness.tests.ceph_seen import item
+from harness.tests.clean_case import clean
 from harness.tests.stage import FakeProbe, reach
 from harness.transport import Reach
 
@@ -87,6 +89,29 @@ def test_a_machine_that_is_broken_is_neither_asked_nor_judged(
     assert not trouble(reach(), LOOKS, {}, "two").all
     assert probe.asked == ["one"]
     assert trouble(reach(), LOOKS, {}, "one").failed
+
+
+@pytest.mark.parametrize(
+    ("code", "is_trouble"),
+    [
+        ("BLUESTORE_SLOW_OP_ALERT", False),
+        ("BLOCK_DEVICE_STALLED_READ_ALERT", False),
+        ("SLOW_OPS", True),
+        ("RECENT_CRASH", True),
+    ],
+)
+def test_what_ceph_tells_of_the_last_day_is_no_trouble_now(
+    monkeypatch: pytest.MonkeyPatch, code: str, *, is_trouble: bool
+) -> None:
+    """BlueStore warns for a day after one slow operation; SLOW_OPS is an operation that waits."""
+    seen = clean()
+    warned = {code: {"severity": "HEALTH_WARN", "says": "1 OSD(s)", "detail": ["osd.2"]}}
+    item("health", {"status": "HEALTH_WARN", "checks": warned, "muted": []})(seen)
+    ways = reach()
+    probe = FakeProbe({ways.profile.name: seen["ceph"]["test"]}, name="ceph")
+    monkeypatch.setitem(PROBES, "ceph", probe)
+    found = trouble(ways, Looks(probes=("ceph",), checks=("Ceph is healthy",)), {})
+    assert (bool(found.failed), found.unknown) == (is_trouble, ())
 
 
 @dataclass

@@ -185,8 +185,17 @@ def test_a_drain_that_gave_up_says_why_in_the_words_of_kubectl() -> None:
     again, why = "evicting pod shop/web-1", "error: would violate the pod's budget"
     cluster = leaving(has_ended("node/one cordoned", again, again, why))
     told = f"one was not drained; kubectl said: node/one cordoned\n{again}\n{why}"
-    with pytest.raises(InjectFailed, match=f"^{re.escape(told)}$"):
+    with pytest.raises(InjectFailed, match=f"^{re.escape(told)}\n") as failed:
         Drain(id=ID, machine="one").active(cluster)
+    assert "a pod that stops for longer than 300 s" in failed.value.remedy
+
+
+def test_a_drain_may_wait_for_a_postgresql_that_lets_its_clients_finish() -> None:
+    """CloudNativePG's stopDelay: 1800 s, which is the pod's terminationGracePeriodSeconds."""
+    fault = Drain(id=ID, machine="one", within_s=1800)
+    acts = [" ".join(act.argv) for act in fault.acts(whole_cluster())]
+    assert any("drain one" in it and "--timeout=1800s" in it for it in acts)
+    assert fault.seen_within_s > fault.within_s
 
 
 def leaving(unit: Mapping[tuple[str, str], ShellAnswer]) -> Reach:

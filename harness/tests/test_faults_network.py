@@ -111,6 +111,20 @@ def test_what_nftables_does_not_take_is_refused() -> None:
     assert "rejects the rules: syntax error" in str(CutOff(**OWN).refuse(reach))
 
 
+def test_a_kernel_without_the_egress_hook_is_named_and_not_the_rules() -> None:
+    """As nftables 1.0.2 says it on Ubuntu 22.04, whose kernel is 5.15."""
+    tables = CutOff(**OWN).tables()
+    error = "Error: Could not process rule: Operation not supported"
+    reach = answering(nft=said(f"{error}\n{tables}\n{'^^^^^^^':>{len(tables)}}\n", 1))
+    why = CutOff(**OWN).refuse(reach)
+    assert why is not None
+    assert why.startswith(f"nftables of one rejects the rules: {error} (")
+    assert "egress hook: Linux 5.16" in why
+    # What arrives is dropped by a hook that older kernels have.
+    arriving = CutOneWay(**OWN, direction="in").refuse(reach)
+    assert arriving == f"nftables of one rejects the rules: {error}"
+
+
 def test_a_cut_is_taken_back_also_when_it_is_not_there() -> None:
     _, commands = CutOff(**OWN).undo(whole_cluster())
     assert list(commands) == [

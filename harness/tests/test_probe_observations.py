@@ -71,7 +71,9 @@ def test_a_worker_is_not_asked_about_etcd() -> None:
     like = PROFILE.model_copy(update={"machines": workers})
     shell = FakeShell({("*", "python3"): _really_run})
     seen = observe("host-facts", reach(shell, like=like), MACHINES[0])
-    assert not [name for name in seen if name.startswith(("etcd", "kubeconfig", "certificates"))]
+    assert not [name for name in seen if name.startswith(("etcd", "kubeconfig"))]
+    # Its kubelet's certificates end after a year, like a server's.
+    assert seen["certificates"]["value"]["unmatched"] == ["/var/lib/rancher/rke2/agent/*.crt"]
 
 
 def test_certificates_and_metrics_become_numbers_or_errors() -> None:

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from harness.core.errors import NotProven, TransportError
+from harness.tests.clean_case import clean
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed
 from harness.transport.fake import FakeShell
@@ -52,3 +53,14 @@ def test_without_a_declared_swarm_there_is_nothing_to_ask() -> None:
     stack = PROFILE.stack.model_copy(update={"source": None})
     with pytest.raises(NotProven, match="declares no Swarm"):
         observe("swarm", reach(like=PROFILE.model_copy(update={"stack": stack})), ONE)
+
+
+def test_a_node_whose_hostname_is_longer_than_the_machine_s_name_is_that_machine() -> None:
+    """As `docker node ls` shows it where /etc/hostname is fully qualified, and a foreign node."""
+    full = f"{TWO}.contaboserver.net"
+    of_manager = json.loads(json.dumps(clean()["swarm"][ONE]))
+    renamed = json.loads(json.dumps(of_manager).replace(f'"{TWO}"', f'"{full}"'))
+    assert full in json.dumps(renamed)
+    assert observe("swarm", reach(shell(renamed)), ONE) == of_manager
+    foreign = json.loads(json.dumps(of_manager).replace(f'"{TWO}"', '"vmi9.contaboserver.net"'))
+    assert observe("swarm", reach(shell(foreign)), ONE) == foreign

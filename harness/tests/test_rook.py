@@ -165,6 +165,11 @@ DEFECTS: list[tuple[str, Defect, str]] = [
     ),
     (CEPH, _raised("HEALTH_ERR", OSD_FULL="1 full"), "seen HEALTH_ERR OSD_FULL (1 full)"),
     (CEPH, _raised("HEALTH_WARN", OSD_DOWN="1 down"), "declared warnings of Ceph, seen OSD_DOWN"),
+    (
+        CEPH,
+        _raised("HEALTH_WARN", BLUESTORE_SLOW_OP_ALERT="1 OSD(s)"),
+        "(1 OSD(s); one in a day is enough: it clears a day after the last",
+    ),
     (CEPH, _raised("HEALTH_WARN"), "seen one without a name"),
     (
         CEPH,

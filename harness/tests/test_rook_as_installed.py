@@ -5,6 +5,7 @@ The objects in ``recorded`` are of such clusters, made small; names and addresse
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -20,8 +21,10 @@ from harness.core.model import Case, Observation, Outcome
 from harness.facts.ceph_names import are_same_monitors, monitor_addresses
 from harness.tests import rook_objects
 from harness.tests.clean_cluster import NOW
+from harness.tests.probe_rig import observe, reach
 from harness.tests.rook_objects import GROUP, MACHINES, MONITORS, Item, Mode, find, recorded
 from harness.tests.rook_seen import (
+    CEPH,
     CLASS,
     CRASH,
     DRIVERS,
@@ -30,6 +33,7 @@ from harness.tests.rook_seen import (
     NODE_PLUGIN,
     OSDS,
     POOLS,
+    READY,
     Defect,
     changed,
     gone,
@@ -37,6 +41,7 @@ from harness.tests.rook_seen import (
     pods_of,
     seen,
 )
+from harness.transport.fake import FakeKube
 
 _RECORDED = Path(__file__).with_name("recorded")
 _OF_MONITORS = ("ConfigMap", "CephConnection", "ClientProfile", "Driver")
@@ -328,3 +333,65 @@ def test_an_odd_object_is_one_gap_and_hides_no_failure() -> None:
     gone("ConfigMap", "rook-ceph-mon-endpoints")(items)
     assert judge(MONS, seen(items, "cluster"), "cluster").outcome is Outcome.FAIL
     assert MONITORS[0] not in json.dumps(seen(items, "cluster")["pods"])
+
+
+# --- while Rook reconciles --------------------------------------------------------------------
+
+
+def _reconciles(items: list[Item]) -> None:
+    """As Rook 1.18 says it while it updates OSDs: the condition Ready stays, the phase does not."""
+    status = find(items, "CephCluster", "rook-ceph")["status"]
+    message = 'Processing OSD 2 on node "vmi2887103"'
+    status.update(phase="Progressing", message=message)
+    status["conditions"].append({"type": "Progressing", "status": "True", "message": message})
+
+
+def _starts(items: list[Item]) -> None:
+    """The operator's pod was moved to another node."""
+    find(items, "Deployment", "rook-ceph-operator")["status"]["availableReplicas"] = 0
+
+
+class Waiting:
+    """Time that passes only while the probe waits; Rook is done after ``done_s`` seconds."""
+
+    def __init__(self, meanwhile: Defect, done_s: float) -> None:
+        items = recorded("cluster", now=NOW)
+        self._done, self._done_s = rook_objects.served(items), done_s
+        begun = copy.deepcopy(items)
+        meanwhile(begun)
+        self.kube, self.now = FakeKube(rook_objects.served(begun)), 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        if self.now >= self._done_s:
+            self.kube.objects.update(self._done)
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "check", "words"),
+    [
+        (_reconciles, CEPH, "expected phase Ready, seen Progressing (Processing OSD 2"),
+        (_starts, READY, "expected 1 available, seen 0"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("done_s", "waited_s", "outcome"), [(60, 60, Outcome.PASS), (900, 180, Outcome.FAIL)]
+)
+def test_a_rook_that_reconciles_is_looked_at_when_it_is_done_or_late(
+    monkeypatch: pytest.MonkeyPatch,
+    meanwhile: Defect,
+    check: str,
+    words: str,
+    done_s: float,
+    waited_s: float,
+    outcome: Outcome,
+) -> None:
+    waiting = Waiting(meanwhile, done_s)
+    monkeypatch.setattr("harness.core.waiting.time", waiting)
+    ways = reach(kube=waiting.kube, like=rook_objects.profile("cluster"))
+    verdict = judge(check, observe("rook", ways, "contabo"), "cluster")
+    assert (verdict.outcome, waiting.now) == (outcome, waited_s)
+    assert (words in verdict.reason) is (outcome is Outcome.FAIL)

@@ -159,13 +159,15 @@ class Drain(Fault):
         {BlastRadius.NODE, BlastRadius.MONITOR, BlastRadius.OSD}
     )
 
-    # The time limit of the drain, and of one observation.
-    seen_within_s: ClassVar[float] = 150.0
+    # kubectl ends at ``within_s``, and an observation says so: this is for a kubectl that hangs.
+    seen_within_s: ClassVar[float] = 1830.0
 
     # Pods are evicted one by one, and those of daemon sets stay.
     counts_pods: ClassVar[bool] = True
 
-    within_s: int = Field(default=120, ge=10, le=140)
+    # A pod may stop slowly: CloudNativePG waits 180 s for clients (smartShutdownTimeout), and gives
+    # PostgreSQL 1800 s in all (stopDelay).
+    within_s: int = Field(default=300, ge=10, le=1800)
 
     def refuse(self, reach: Reach) -> str | None:
         every = pods_at(reach, ALL_PODS)
@@ -203,7 +205,12 @@ class Drain(Fault):
         said = commands.last_words(reach, place, self.id)
         # kubectl reports "drained" while the API still lists the last pod.
         if said and not said.endswith(f"node/{self.machine} drained"):
-            raise InjectFailed(f"{self.machine} was not drained; kubectl said: {said}")
+            raise InjectFailed(
+                f"{self.machine} was not drained; kubectl said: {said}",
+                remedy=f"for a pod that stops for longer than {self.within_s} s "
+                "(terminationGracePeriodSeconds), raise `within_s` of the fault; for one that is "
+                "not evicted, see its budget: kubectl get poddisruptionbudgets -A",
+            )
         return False
 
     def healed(self, reach: Reach) -> bool:

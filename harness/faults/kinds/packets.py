@@ -117,6 +117,12 @@ class Partition(NetworkFault, ABC):
         ]
         return f"{whole}; table netdev {MARK}{self.id} {{ {'; '.join(chains)}; }}"
 
+    def refuse(self, reach: Reach) -> str | None:
+        why = super().refuse(reach)
+        if why is None or "hook egress" not in self.tables():
+            return why
+        return f"{why} (they use the egress hook: Linux 5.16 and nftables 1.0.1 have it first)"
+
     def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         return self.machine, [remove(self.id), remove(self.id, "netdev")]
 
@@ -143,7 +149,10 @@ def refused(reach: Reach, machine: str, tables: str) -> str | None:
     done = reach.shell.run(machine, ("nft", "--check", tables), within_s=_WITHIN_S)
     if done.status == 0:
         return None
-    return f"nftables of {machine} rejects the rules: {done.stderr.strip()[-200:]}"
+    # nft repeats the rules in one long line, and marks the place under it.
+    errors = [it for it in done.stderr.splitlines() if it.startswith("Error: ")]
+    said = "; ".join(errors) or done.stderr.strip()
+    return f"nftables of {machine} rejects the rules: {said[:200]}"
 
 
 def from_or_to(networks: Iterable[str], which: Literal["saddr", "daddr"]) -> list[str]:
