@@ -316,12 +316,12 @@ def _may_resume(asked: Asked, run_state: RunState, profile: Profile) -> None:
 
 def _settled(run_state: RunState) -> frozenset[str]:
     """The scenarios with a complete result, good or bad."""
-    findings = [finding for judged in judge(run_state).judged for finding in judged.findings]
-    unknown = {it.scenario for it in findings if it.outcome is Outcome.NOT_PROVEN}
+    grounds = [ground for judged in judge(run_state).judged for ground in judged.grounds]
+    unknown = {it.scenario for it in grounds if it.outcome is Outcome.NOT_PROVEN}
     return frozenset(
-        finding.scenario
-        for finding in findings
-        if finding.scenario is not None and finding.scenario not in unknown
+        ground.scenario
+        for ground in grounds
+        if ground.scenario is not None and ground.scenario not in unknown
     )
 
 

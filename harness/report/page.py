@@ -274,8 +274,8 @@ def _link(name: str) -> tuple[str, str]:
 
 
 def _play(scenario: Scenario, judged: Judged, seen: ScenarioSeen | None) -> Play:
-    findings = [it for it in judged.findings if it.scenario == scenario.id]
-    outcome = merge(it.outcome for it in findings) if findings else judged.outcome
+    grounds = [it for it in judged.grounds if it.scenario == scenario.id]
+    outcome = merge(it.outcome for it in grounds) if grounds else judged.outcome
     explained = any(step.error for step in seen.steps) if seen else False
     return Play(
         word=OUTCOMES[outcome],
@@ -283,7 +283,7 @@ def _play(scenario: Scenario, judged: Judged, seen: ScenarioSeen | None) -> Play
         place=f"features/{scenario.file}:{scenario.line}",
         took=f"{seen.took_s:.1f} s" if seen else "",
         lines=tuple(_lines(scenario, seen)),
-        says=() if explained else tuple(dict.fromkeys(it.reason for it in findings)),
+        says=() if explained else tuple(dict.fromkeys(it.reason for it in grounds)),
     )
 
 
