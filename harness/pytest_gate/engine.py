@@ -163,10 +163,10 @@ class Run:
             drilling.require_time(name)
             before = self._carried_out(DRILLS.name, name, lambda: drilling.carry_out(name, self))
             if before is not None:
-                self._tell(DRILLS, {name: before})
+                self._observe_results(DRILLS, {name: before})
                 self._end_early(by_hand=before.outcome.by_hand, unhealed=before.outcome.unhealed)
             return
-        self._tell(DRILLS, {name: before})
+        self._observe_results(DRILLS, {name: before})
 
     def soak(self) -> None:
         """Soak for the requested time, less the time that earlier sessions of this run soaked.
@@ -187,7 +187,7 @@ class Run:
             if done is None:
                 return
             parts[name] = done
-            self._tell(SOAK, parts)  # at once: the targets it wrote to are gone now
+            self._observe_results(SOAK, parts)  # at once: the targets it wrote to are gone now
         if not drilling.is_soaked([done.outcome for done in parts.values()]):
             name = f"part {len(parts) + 1}"
             before = [done.outcome for done in parts.values()]
@@ -195,7 +195,7 @@ class Run:
             if done is None:
                 return
             parts[name] = done
-        self._tell(SOAK, parts)
+        self._observe_results(SOAK, parts)
         last = list(parts.values())[-1].outcome
         self._end_early(by_hand=last.by_hand, unhealed=last.unhealed)
 
@@ -322,7 +322,9 @@ class Run:
                 with suppress(AssertionError, NotProven):
                     self.require(step.text)
 
-    def _tell(self, fact: Fact[F], done: Mapping[str, Finished[DrillOutcome[F]]]) -> None:
+    def _observe_results(
+        self, fact: Fact[F], done: Mapping[str, Finished[DrillOutcome[F]]]
+    ) -> None:
         """Observe the results and those of their ledgers."""
         self.write(Kind.LOOK, fact.name, records.Look(targets=list(done)))
         for name, it in done.items():
