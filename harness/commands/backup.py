@@ -14,7 +14,7 @@ import typer
 from harness.backup import manifest as kept
 from harness.checks import equality
 from harness.commands.output import AllowDisruption, AsJson, Cluster, say, say_json
-from harness.commands.runs import DISRUPTING, run_features
+from harness.commands.pytest_run import DISRUPTING, run_features
 from harness.core.errors import ConfigError, Refused
 from harness.core.model import Case, Exit, Observation, Outcome, merge
 from harness.core.waiting import end_like_ctrl_c

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from harness.commands.output import AllowDisruption, AsJson, Cluster, Progress, say, say_list
-from harness.commands.runs import run_features, up
+from harness.commands.pytest_run import run_features, up
 from harness.core.errors import ConfigError, NotProven
 from harness.core.model import Exit
 from harness.faults.preflight import may_disrupt, permitted

@@ -70,9 +70,9 @@ GATE = """
 from pathlib import Path
 
 from harness.commands import cli
-from harness.commands import runs
+from harness.commands import pytest_run, runs
 
-runs.ROOT = Path.cwd()
+pytest_run.ROOT = runs.ROOT = Path.cwd()
 cli.main()
 """
 PYTEST = ("-m", "pytest", "features", "-m", "week1", "--strict-markers", "--rootdir", ".")
