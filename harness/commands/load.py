@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from harness.commands.output import AllowDisruption, AsJson, Cluster, Progress, say, say_list
-from harness.commands.pytest_run import run_features, up
+from harness.commands.pytest_run import lab_up, run_features
 from harness.core.errors import ConfigError, NotProven
 from harness.core.model import Exit
 from harness.faults.preflight import may_disrupt, permitted
@@ -114,7 +114,7 @@ def _record(name: str, profile: Profile, file: Path, *, allow_disruption: bool) 
     holder = f"load-{secrets.token_hex(4)}"
     with (
         Progress() as progress,
-        up(profile, progress),
+        lab_up(profile, progress),
         connect(profile) as reach,
         permitted(reach, holder, allowed=allow_disruption, progress=progress.tell) as lock,
     ):

@@ -32,7 +32,7 @@ def run_features(cluster: str, options: Sequence[str], *, as_json: bool) -> int:
     profile = load_profile(cluster)
     progress: Teller = Events() if as_json else Progress()
     outcome = RunOutcome()
-    with up(profile, progress):
+    with lab_up(profile, progress):
         redactor = Redactor(secrets_of(profile))
         arguments = ["--cluster", cluster, *options, str(ROOT / "features")]
         status = run_pytest(arguments, outcome, progress, redactor)
@@ -45,7 +45,7 @@ def run_features(cluster: str, options: Sequence[str], *, as_json: bool) -> int:
     return status
 
 
-def up(profile: Profile, progress: Teller) -> AbstractContextManager[None]:
+def lab_up(profile: Profile, progress: Teller) -> AbstractContextManager[None]:
     """Keep the lab up while the body runs, if the profile is a lab; touch no other cluster."""
     return nullcontext() if profile.lab is None else held(profile, progress=progress.tell)
 

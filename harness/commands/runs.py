@@ -61,7 +61,7 @@ def gate(
 
     Ends with 0 (GO), 1 (NO-GO), 2 (wrong usage), 3 (NOT-PROVEN), 4 (REFUSED) or 5 (UNHEALED).
     """
-    options = _what(week, resume, only or ())
+    options = _week_or_run(week, resume, only or ())
     options += [f"--only={requirement}" for requirement in only or []]
     options += ["--without-evidence"] if without_evidence else []
     options += ["--allow-disruption"] if allow_disruption else []
@@ -69,7 +69,7 @@ def gate(
     raise typer.Exit(run_features(cluster, options, as_json=as_json))
 
 
-def _what(week: int | None, resume: str | None, only: Sequence[str]) -> list[str]:
+def _week_or_run(week: int | None, resume: str | None, only: Sequence[str]) -> list[str]:
     if week is None and resume is None:
         raise ConfigError("which week?", remedy="for example: ./cutover gate 1")
     if week is not None:
