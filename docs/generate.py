@@ -27,7 +27,7 @@ from harness.core.model import Exit
 from harness.faults.fault import Fault
 from harness.faults.kinds import FAULTS
 from harness.faults.preflight import DISRUPTION
-from harness.ledger.platform import LEDGER
+from harness.ledger.targets import LEDGER
 from harness.probes import PROBES
 from harness.probes.permissions import EVIDENCE, PERMISSIONS, Permission
 from harness.pytest_gate.catalogue import Scenario, read_features

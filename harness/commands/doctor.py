@@ -26,7 +26,7 @@ from harness.core.model import Exit
 from harness.core.parallel import begin, in_each
 from harness.facts.schema import Known, Unknown
 from harness.faults.preflight import DISRUPTION
-from harness.ledger.platform import LEDGER
+from harness.ledger.targets import LEDGER
 from harness.probes import PROBES, backups
 from harness.probes.host_facts import clock
 from harness.probes.permissions import JOURNEYS, Permission, all_permissions

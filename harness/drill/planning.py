@@ -17,7 +17,7 @@ from harness.faults.fault import Fault
 from harness.faults.kinds import FAULTS
 from harness.faults.kinds.pods import primary_machine
 from harness.faults.preflight import DISRUPTION
-from harness.ledger.platform import LEDGER
+from harness.ledger.targets import LEDGER
 from harness.load.spec import load_spec, why_none
 from harness.probes import ceph, swarm
 from harness.probes.permissions import PERMISSIONS

@@ -15,7 +15,7 @@ from typing import TypeVar
 from harness.core.errors import ConfigError, NeverSent, NotProven, TimedOut, in_words
 from harness.core.parallel import within
 from harness.core.waiting import until
-from harness.ledger import platform
+from harness.ledger import targets
 from harness.ledger.checker import kind_of
 from harness.ledger.history import DUE, FAIL, INFO, OK, TOTAL, History
 from harness.ledger.read_back import judge, read_back
@@ -263,24 +263,24 @@ def recording(
     machines, storage = reach.profile.cluster().machines, reach.profile.storage
     keeps = storage is not None and storage.reclaim_policy == "Retain"
     with (
-        platform.namespace(reach.kube, run.partition("/")[0], keeps_volumes=keeps) as space,
+        targets.namespace(reach.kube, run.partition("/")[0], keeps_volumes=keeps) as space,
         closing(Tunnels(reach.profile.access.ssh, machines)) as tunnels,
     ):
-        ground = platform.Platform(reach, space, hide=hide)
-        ground.deploy(names)
-        stage = ground.stage(tunnels, run=run, seed=seed)
-        with recorded(stage, names, folder=folder, rate_per_s=rate_per_s) as recorder:
+        there = targets.LedgerTargets(reach, space, hide=hide)
+        there.deploy(names)
+        setup = there.writer_setup(tunnels, run=run, seed=seed)
+        with recorded(setup, names, folder=folder, rate_per_s=rate_per_s) as recorder:
             yield recorder
 
 
 @contextlib.contextmanager
 def recorded(
-    stage: WriterSetup, names: Collection[str], *, folder: Path, rate_per_s: float
+    setup: WriterSetup, names: Collection[str], *, folder: Path, rate_per_s: float
 ) -> Iterator[Recorder]:
     """Record a ledger on an existing setup."""
-    writers = {name: WRITERS[name](stage) for name in names}
+    writers = {name: WRITERS[name](setup) for name in names}
     with closing(
-        Recorder(writers, folder=folder, run=stage.run, rate_per_s=rate_per_s, space=stage.space)
+        Recorder(writers, folder=folder, run=setup.run, rate_per_s=rate_per_s, space=setup.space)
     ) as recorder:
         recorder.start()
         recorder.steady()
