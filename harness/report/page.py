@@ -21,7 +21,7 @@ from harness.core.model import Outcome, merge
 from harness.gate import Collected, Judged, Judgement, PastRun, RunState, ScenarioSeen
 from harness.pytest_gate.catalogue import Scenario
 from harness.report.charts import bars, timeline
-from harness.report.front import (
+from harness.report.first_page import (
     BARS,
     DRILL_ROWS,
     RISKS,
