@@ -22,8 +22,8 @@ from harness.core.errors import ConfigError
 from harness.core.names import GIVEN, names_in
 from harness.facts.journeys import JOURNEYS, Act
 from harness.settings.databases import DatabaseServer
+from harness.settings.field_types import Name, OneOrMore, UrlPath
 from harness.settings.files import SCENARIOS, Frozen, names, parse
-from harness.settings.places import Name, OneOrMore, UrlPath
 from harness.settings.services import Host, PodCommand, Pointer, Scalar, Status, Variable
 
 JOURNEYS_FOLDER = SCENARIOS / "journeys"

@@ -15,8 +15,8 @@ from pydantic import Field, JsonValue, model_validator
 
 from harness.core.names import names_in
 from harness.settings.drills import Span
+from harness.settings.field_types import IPv4, PortNumber, ProfilePath, UrlPath
 from harness.settings.files import SCENARIOS, Frozen, Named, find, names
-from harness.settings.places import IPv4, PortNumber, ProfilePath, UrlPath
 from harness.settings.services import Host, Pointer, Status, Variable
 
 LOADS = SCENARIOS / "load"

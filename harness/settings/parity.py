@@ -11,8 +11,8 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from harness.core.declared_platform import ParityRule
 from harness.core.names import GIVEN, names_in
+from harness.settings.field_types import IPv4, PortNumber, UrlPath
 from harness.settings.files import Frozen
-from harness.settings.places import IPv4, PortNumber, UrlPath
 from harness.settings.services import Host, Pointer, Variable
 
 # No rule may touch these: a 404 is not a 200 (diffy#75).

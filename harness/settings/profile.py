@@ -25,19 +25,19 @@ from harness.settings.access import AccountName, Privileges, ServiceAccount
 from harness.settings.databases import Pairs, Postgres, Queues, Sessions, declared_roles
 from harness.settings.drills import Commands, DrillChange, KnownPods, Ledger, Power
 from harness.settings.dump import Dump
-from harness.settings.files import SCENARIOS, Frozen, parse
-from harness.settings.gates import TargetChange
-from harness.settings.journeys import NamedJourneys
-from harness.settings.loads import LoadBaseline, LoadWorkers, find_load
-from harness.settings.machines import Access, Kubernetes, MachineSettings, Stack, Units
-from harness.settings.parity import Parity
-from harness.settings.places import (
+from harness.settings.field_types import (
     AddressRange,
     ExposedPort,
     Name,
     ProfilePath,
     ports_of,
 )
+from harness.settings.files import SCENARIOS, Frozen, parse
+from harness.settings.gates import TargetChange
+from harness.settings.journeys import NamedJourneys
+from harness.settings.loads import LoadBaseline, LoadWorkers, find_load
+from harness.settings.machines import Access, Kubernetes, MachineSettings, Stack, Units
+from harness.settings.parity import Parity
 from harness.settings.provision import Disks, recorded_disks
 from harness.settings.restore import Restore
 from harness.settings.services import Ingress, Registration, Services, Swarm

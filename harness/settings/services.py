@@ -19,8 +19,8 @@ from harness.core.declared import (
     SwarmService,
 )
 from harness.core.declared_platform import ReadDeclared, ServiceDeclared
+from harness.settings.field_types import IPv4, Name, PortNumber, ProfilePath, UrlPath
 from harness.settings.files import Frozen
-from harness.settings.places import IPv4, Name, PortNumber, ProfilePath, UrlPath
 
 NameAndPort = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?:[1-9][0-9]{0,4}$")]
 Host = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]

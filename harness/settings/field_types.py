@@ -1,4 +1,4 @@
-"""The small words of a profile: paths, names, ranges of addresses, and ports.
+"""The types of a profile's fields: paths, names, ranges of addresses, and ports.
 
 A path may begin with ``${state}`` (``$XDG_STATE_HOME/cutover``), ``${cache}``
 (``$XDG_CACHE_HOME/cutover``), ``${here}`` (the profile's own folder) or ``~``. A port is written
