@@ -213,10 +213,10 @@ def plan_run(asked: Asked, profile: Profile) -> Manifest:
     week = gates.last_week if asked.week is None else asked.week
     due = gates.due(week)
     gates.require_due(asked.only, week)
-    strangers = sorted(set(profile.targets) - {it.id for it in gates.requirements})
-    if strangers:
+    unknown = sorted(set(profile.targets) - {it.id for it in gates.requirements})
+    if unknown:
         raise ConfigError(
-            f"the profile {profile.name} has targets for unknown {', '.join(strangers)}",
+            f"`targets:` of profile {profile.name} names what no gate has: {', '.join(unknown)}",
             remedy="name a requirement of scenarios/gates",
         )
     cluster = profile.cluster()

@@ -6,7 +6,7 @@ Customers use them: on Kubernetes, behind the ingress, and on the platform that 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -357,12 +357,11 @@ class Swarm(Frozen):
         asked += [self.instances] if self.instances is not None else []
         return tuple(sorted({it.port for it in asked}))
 
-    def strangers(self, machines: set[str]) -> list[str]:
-        """Names that match no machine."""
+    def machines(self) -> Iterable[str]:
+        """The machines that it names."""
         asked = [it for one in self.services.values() for it in one.answers]
         asked += [self.instances] if self.instances is not None else []
-        named = {*self.managers, *(name for it in asked for name in it.machines)}
-        return sorted(named - machines)
+        return [*self.managers, *(name for it in asked for name in it.machines)]
 
     def declared(self, machines: tuple[str, ...]) -> SwarmDeclared:
         """The declaration for checks, as it is on these machines."""
