@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from harness.core.declared import (
+    PORT_OF,
     IngressDeclared,
     IngressPage,
     SwarmAnswer,
@@ -19,18 +20,22 @@ from harness.core.declared import (
     SwarmService,
 )
 from harness.core.declared_platform import ReadDeclared, ServiceDeclared
-from harness.settings.field_types import IPv4, Name, PortNumber, ProfilePath, UrlPath
+from harness.settings.field_types import (
+    Host,
+    IPv4,
+    Name,
+    Pointer,
+    PortNumber,
+    ProfilePath,
+    Scalar,
+    Status,
+    UrlPath,
+)
 from harness.settings.files import Frozen
 
 NameAndPort = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?:[1-9][0-9]{0,4}$")]
-Host = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
 ServiceName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9_.-]*[a-zA-Z0-9])?$")]
-Status = Annotated[int, Field(ge=100, le=599)]
-Pointer = Annotated[str, Field(pattern="^(/.*)?$")]
-Variable = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]
-Scalar = str | int | float | bool | None
 
-_PORTS: Mapping[str, int] = {"http": 80, "https": 443}
 # The entry point names in Traefik's documentation and Helm chart.
 _ENTRY_POINTS: Mapping[str, str] = {"http": "web", "https": "websecure"}
 # The default path of a site without paths; a load asks for its own paths then.
@@ -240,7 +245,7 @@ class Ingress(Frozen):
         return IngressDeclared(
             addresses=tuple(map(str, self.addresses)),
             scheme=self.scheme,
-            port=self.port or _PORTS[self.scheme],
+            port=self.port or PORT_OF[self.scheme],
             pages=tuple(
                 IngressPage(host=site.host, path=page.path, status=page.status, says=page.says)
                 for site in self.sites
