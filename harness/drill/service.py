@@ -18,7 +18,7 @@ from harness.drill import dump, order
 from harness.drill.context import LEDGER_FOLDER, DrillContext, Options, Recorder
 from harness.drill.recovery import RecoveryResult, recover_from_journal
 from harness.drill.restore import customer_of, restore_elsewhere
-from harness.drill.runner import carry_out
+from harness.drill.runner import run_drill
 from harness.drill.schedule import Turn, drawn
 from harness.drill.shift import declared_by, move_traffic
 from harness.drill.soak import EVERYTHING, rebuilt, resource_usage, soak
@@ -93,7 +93,7 @@ class DrillService:
         claims = drill.claims and self.reach.profile.storage is not None
         with self._permitted(run) as lock:
             context = self._begun(name, run, lock, looks=looks, load=drill.load, claims=claims)
-            value = carry_out(drill, context, self.options.machines)
+            value = run_drill(drill, context, self.options.machines)
         tallies: dict[str, JSON] = {}
         for each in value["runs"]:
             told = each.pop("ledger", {})
