@@ -202,7 +202,8 @@ class Running:
         return read(self._seen, self._spec, ended=time.monotonic())
 
     def _words(self) -> str:
-        return self._said.read_text(encoding="utf-8", errors="replace").strip()[-_TAIL:] or "mute"
+        said = self._said.read_text(encoding="utf-8", errors="replace").strip()
+        return said[-_TAIL:] or "it wrote no message"
 
 
 def offer(spec: LoadSpec) -> Offered:

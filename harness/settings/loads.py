@@ -127,7 +127,7 @@ class Load(Named):
     seed: int = 1
     # The parts of a load that ends; without them it goes on as long as the drill.
     stages: tuple[LoadStage, ...] = ()
-    # Of 100 answers of a stage, the slowest but one takes at most so long.
+    # The time within which 99 % of a stage's requests must be answered.
     p99_ms: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
