@@ -16,8 +16,8 @@ from harness.checks import equality
 from harness.commands.output import AllowDisruption, AsJson, Cluster, say, say_json
 from harness.commands.pytest_run import DISRUPTING, run_features
 from harness.core.errors import ConfigError, Refused
+from harness.core.interrupts import end_like_ctrl_c
 from harness.core.model import Case, Exit, Observation, Outcome, merge
-from harness.core.waiting import end_like_ctrl_c
 from harness.drill.restore import customer_of
 from harness.facts.databases import DATABASES
 from harness.facts.schema import dump

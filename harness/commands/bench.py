@@ -17,8 +17,8 @@ from harness.bench import baseline as baselines
 from harness.bench.bench import Committed, Result, Through, measure
 from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.core.errors import ConfigError, HarnessError, Refused
+from harness.core.interrupts import end_like_ctrl_c
 from harness.core.model import Exit
-from harness.core.waiting import end_like_ctrl_c
 from harness.probes import storage_bench
 from harness.settings import Profile, Target, load_gates, load_profile, state_dir
 from harness.settings.bench import load_jobs

@@ -10,7 +10,7 @@ import typer
 
 from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.core.errors import ConfigError
-from harness.core.waiting import end_like_ctrl_c
+from harness.core.interrupts import end_like_ctrl_c
 from harness.provision import MachineResult, apply, status_of
 from harness.provision import nodes as node_needs
 from harness.settings import Profile, load_needs, load_profile

@@ -13,7 +13,7 @@ import pytest
 
 from harness.commands.output import Events, Progress, Teller, say, say_json
 from harness.core.errors import HarnessError
-from harness.core.waiting import end_like_ctrl_c
+from harness.core.interrupts import end_like_ctrl_c
 from harness.gate import Judgement
 from harness.lab import held
 from harness.record.redaction import Redactor, secrets_of

@@ -15,8 +15,8 @@ import typer
 from harness.commands.output import AllowDisruption, AsJson, Cluster, say, say_json, say_list
 from harness.commands.pytest_run import DISRUPTING, run_features
 from harness.core.errors import ConfigError, NotProven
+from harness.core.interrupts import end_like_ctrl_c
 from harness.core.model import Exit
-from harness.core.waiting import end_like_ctrl_c
 from harness.drill.schedule import shrunk
 from harness.faults.preflight import may_disrupt
 from harness.record.history import chosen_turns, run_folder

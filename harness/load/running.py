@@ -18,7 +18,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
 from harness.core.errors import NotProven, TimedOut
-from harness.core.waiting import uninterrupted, until
+from harness.core.interrupts import uninterrupted
+from harness.core.waiting import until
 from harness.facts.loads import Offered
 from harness.load.results import Histogram, Results, read
 from harness.load.spec import DESERTED, UNCALLED, LoadSpec

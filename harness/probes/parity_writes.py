@@ -13,8 +13,8 @@ from functools import partial
 from typing import Literal
 
 from harness.core.errors import ConfigError, HarnessError, NotProven, TransportError
+from harness.core.interrupts import uninterrupted
 from harness.core.names import Names, document_of, is_secret, kept
-from harness.core.waiting import uninterrupted
 from harness.facts.parity import Compared, Difference, Sent, Sides, Writes
 from harness.facts.schema import Item, attempt
 from harness.probes.parity import asked, differences_of

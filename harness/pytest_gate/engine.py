@@ -12,10 +12,10 @@ from functools import partial
 from typing import TypeVar
 
 from harness.core.errors import HarnessError, NotProven, Refused, Unhealed, in_words
+from harness.core.interrupts import BY_HAND
 from harness.core.model import JSON, Observation, Outcome
 from harness.core.notices import collecting
 from harness.core.parallel import CallResult
-from harness.core.waiting import BY_HAND
 from harness.drill.service import DrillService
 from harness.facts.drills import DRILLS, LEDGER, SOAK
 from harness.facts.dump import DUMP, Dumped

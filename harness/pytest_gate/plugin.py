@@ -20,8 +20,8 @@ import pytest
 
 from harness import checks, probes, transport
 from harness.core.errors import ConfigError, HarnessError, NotProven, Refused
+from harness.core.interrupts import BY_HAND, uninterrupted
 from harness.core.model import Exit
-from harness.core.waiting import uninterrupted
 from harness.drill.service import DrillService
 from harness.gate import Judgement
 from harness.pytest_gate import launch
@@ -276,7 +276,7 @@ class GateSession:
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         by_pytest = excinfo.errisinstance((pytest.Session.Interrupted, pytest.exit.Exception))
-        reason = str(excinfo.value) if by_pytest else "stopped by hand"
+        reason = str(excinfo.value) if by_pytest else BY_HAND
         self.run.write(Kind.INTERRUPTED, "session", records.Reason(reason=reason))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

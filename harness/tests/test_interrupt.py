@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.interrupts import uninterrupted
 from harness.core.model import Decision
-from harness.core.waiting import uninterrupted, until
+from harness.core.waiting import until
 from harness.record.bundle import Signer, verify_folder
 from harness.record.journal import Journal, JournalReader
 from harness.report import draw
