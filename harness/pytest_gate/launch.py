@@ -44,7 +44,7 @@ RESUMABLE = timedelta(hours=24)
 _RECORDED_VERSIONS = ("kubernetes", "paramiko", "pytest", "pytest-bdd")
 
 
-def declare(parser: pytest.Parser) -> None:
+def add_options(parser: pytest.Parser) -> None:
     """Add the gate's options to those of pytest."""
     group = parser.getgroup("gate", "the gate")
     group.addoption("--cluster", default="lab", help="cluster profile, by name or path")
@@ -116,7 +116,7 @@ def profile_of(config: pytest.Config) -> Profile:
     return profile.model_copy(update={"loads": (load,), "load_baseline": baseline})
 
 
-def of_drills(config: pytest.Config, profile: Profile) -> Options:
+def drill_options(config: pytest.Config, profile: Profile) -> Options:
     """The command line's options for drills and soaks; ConfigError for an unknown name."""
     option = config.option
     profile.require_machines(option.machine)

@@ -49,7 +49,7 @@ _PROVES_NOTHING = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    launch.declare(parser)
+    launch.add_options(parser)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -117,7 +117,7 @@ class GateSession:
         profile = launch.profile_of(config)
         self._hook = cast(GateCaller, config.hook)
         self._guard = StepGuard()
-        options = launch.of_drills(config, profile)
+        options = launch.drill_options(config, profile)
         with ExitStack() as stack:
             reach = stack.enter_context(transport.connect(profile))
             self._opened = launch.open_run(asked, profile, checks.CHECKS)
