@@ -36,7 +36,7 @@ def _is_expression(given: str) -> str:
     return given
 
 
-class Front(Frozen):
+class WebAddress(Frozen):
     """Where a platform takes requests."""
 
     # Its address.
@@ -125,9 +125,9 @@ class Parity(Frozen):
     """The same requests to the old and the new platform."""
 
     # The old platform's front.
-    old: Front
+    old: WebAddress
     # The new platform's front.
-    new: Front
+    new: WebAddress
     # Each request, by a name for reports.
     requests: Mapping[str, ParityRequest] = Field(min_length=1)
     # What may differ.

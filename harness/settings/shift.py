@@ -14,7 +14,7 @@ from harness.facts.shift import Rules
 from harness.settings.drills import Argv, Writer
 from harness.settings.field_types import Host, Name, Pointer, ProfilePath, Status, UrlPath, Variable
 from harness.settings.files import Frozen
-from harness.settings.parity import Front as WebAddress
+from harness.settings.parity import WebAddress
 from harness.settings.restore import Folder, Reason
 
 # The requirements that a move of the traffic proves.
