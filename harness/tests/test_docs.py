@@ -21,6 +21,7 @@ import pytest
 from pydantic import BaseModel
 from typer.main import get_command
 
+from docs import generate
 from docs.tables import held, meanings
 from harness.commands.cli import app
 from harness.commands.own_checks import command_options
@@ -64,7 +65,7 @@ def shown(page: Path) -> Iterator[Shown]:
 def runs_anywhere(words: tuple[str, ...]) -> bool:
     """True for a command that needs no cluster, no lab, and only reads."""
     match words:
-        case (_, "lint") | (_, "drill", "--list"):
+        case (_, "lint") | (_, "drill" | "load", "--list"):
             return True
         case (_, "plan", what, *_):
             return what.isdigit()
@@ -170,6 +171,14 @@ def test_every_key_of_a_file_has_a_meaning_for_the_reference(root: type[BaseMode
         for name, field in model.model_fields.items():
             known = told.get(name) or f"``{field.alias or name}``" in prose
             assert known, f"say above {model.__name__}.{name} what it means"
+
+
+@pytest.mark.parametrize("page", ["profile", "files"])
+def test_every_kind_in_the_reference_leads_to_the_one_model_of_its_name(page: str) -> None:
+    text = "\n".join(generate.PAGES[page]())
+    models = [it.lower() for it in re.findall(r"^### (\w+)$", text, re.MULTILINE)]
+    assert sorted(models) == sorted(set(models))
+    assert set(re.findall(r"\]\(#(\w+)\)", text)) <= set(models)
 
 
 @pytest.fixture(scope="module")
