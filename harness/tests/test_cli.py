@@ -195,6 +195,7 @@ def test_history_lists_runs_and_what_they_measured(cutover: Callable[..., Ended]
     for text in ("1 of 1", "verdicts   ✓✓", "first red  never", "0 changes in 2 runs"):
         assert text in told, text
     assert "answer_ms: 3 ms to 3 ms" in cutover("history", "--only", "W1-A").out
+    assert "there is no run of other in" in cutover("history", "--cluster", "other").out
 
 
 @pytest.mark.usefixtures("answers")
