@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ import typer
 
 from harness.bench import baseline as baselines
 from harness.bench.bench import Committed, Result, Through, measure
-from harness.commands.output import AsJson, Cluster, say, say_json
+from harness.commands.output import AsJson, Cluster, say, say_json, say_progress
 from harness.core.errors import ConfigError, HarnessError, Refused
 from harness.core.interrupts import end_like_ctrl_c
 from harness.core.model import Exit
@@ -266,7 +265,7 @@ def _tell(machine: str, line: str) -> None:
     except (ValueError, KeyError, TypeError):
         if line.startswith("{"):
             return
-    sys.stderr.write(f"{machine}: {line}\n")
+    say_progress(f"{machine}: {line}")
 
 
 def _keep(cluster: str, document: Mapping[str, object]) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated
 import typer
 
 from harness.checks import CHECKS
-from harness.commands.output import AsJson, Cluster, say, say_json
+from harness.commands.output import AsJson, Cluster, say, say_json, say_progress
 from harness.core.errors import ConfigError, Refused, in_a_line
 from harness.core.model import Exit
 from harness.drill.recovery import (
@@ -107,15 +106,11 @@ def _recover_all(
             yield RecoveryResult(what="its journal", place=named.name, trouble=words)
     yield from sweep_folders(reach)
     try:
-        yield from sweep_rehearsal(reach, "heal", _said)
+        yield from sweep_rehearsal(reach, "heal", say_progress)
     except Refused as error:  # a rehearsal may be under way: nothing is left by it
         unread.append(f"the databases: {in_a_line(error)}")
     # Last: checking that their owners are gone takes a while.
-    yield from sweep_namespaces(reach, _said)
-
-
-def _said(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+    yield from sweep_namespaces(reach, say_progress)
 
 
 def _newest() -> Sequence[Path]:
@@ -172,7 +167,7 @@ def _recover_run(
             RecoveryResult(what=f"the {what}", place="platform", made=what)
             for what in made.keys() - there.keys()
         ]
-        recovered += remove_made(reach, there, f"heal {folder.name}", _said)
+        recovered += remove_made(reach, there, f"heal {folder.name}", say_progress)
         for it in recovered:
             if it.trouble is None:
                 _journal(journal, it, run_state.made)

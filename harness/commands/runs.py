@@ -12,7 +12,15 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.output import AllowDisruption, AsJson, Cluster, say, say_json, say_list
+from harness.commands.output import (
+    AllowDisruption,
+    AsJson,
+    Cluster,
+    say,
+    say_json,
+    say_list,
+    say_progress,
+)
 from harness.commands.pytest_run import DISRUPTING, run_features
 from harness.core.errors import ConfigError, NotProven
 from harness.core.interrupts import end_like_ctrl_c
@@ -185,9 +193,9 @@ def replay(
 def _shrink(run: str, numbers: Sequence[int], cluster: str, *, as_json: bool) -> None:
     def still(part: Sequence[int]) -> bool:
         words = f"turns {', '.join(map(str, part))}"
-        sys.stderr.write(f"{words}: taking them again\n")
+        say_progress(f"{words}: taking them again")
         failed = fails(run, part, cluster)
-        sys.stderr.write(f"{words}: {'fail' if failed else 'pass'}\n")
+        say_progress(f"{words}: {'fail' if failed else 'pass'}")
         return failed
 
     left = shrunk(numbers, still) if still(numbers) else ()
