@@ -93,7 +93,7 @@ def test_a_profile_that_names_no_journeys_and_journeys_that_are_wrong_are_found(
         f"scenarios/{it}" for it in ("clusters/a.yaml:2", "journeys/a.yaml:1", "journeys/a.yaml:2")
     }
     assert "there are: contabo, lab" in found["scenarios/clusters/a.yaml:2"]
-    assert "instances: Extra inputs" in found["scenarios/journeys/a.yaml:2"]
+    assert "instances: there is no such key" in found["scenarios/journeys/a.yaml:2"]
 
 
 def test_two_waivers_of_one_risk_are_found(root: Path) -> None:
