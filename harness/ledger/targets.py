@@ -312,7 +312,7 @@ def is_there(kube: Kube, space: str) -> bool:
 _APPLIES = ("create", "patch")
 
 # To create and observe the targets of writes; configmaps are also written themselves.
-LEDGER: tuple[Permission, ...] = (
+LEDGER_PERMISSIONS: tuple[Permission, ...] = (
     *(Permission(verb, "namespaces") for verb in ("list", *_APPLIES, "delete")),
     *(Permission("list", kind) for kind in ("serviceaccounts", "events", "services", "pods")),
     Permission("get", "services"),

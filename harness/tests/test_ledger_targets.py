@@ -10,7 +10,7 @@ import pytest
 
 from harness.core.errors import ConfigError, NotProven
 from harness.ledger import serve_script, targets
-from harness.ledger.targets import LEDGER, LedgerTargets, namespace
+from harness.ledger.targets import LEDGER_PERMISSIONS, LedgerTargets, namespace
 from harness.ledger.writers.protocol import DatabasePlace
 from harness.probes.permissions import Permission
 from harness.settings import load_profile
@@ -230,7 +230,7 @@ def test_the_platforms_own_server_is_found_by_its_service_and_its_password_is_hi
     path.unlink()
     with pytest.raises(ConfigError, match="cannot read the password of postgres"):
         made.deploy(["primary"])
-    assert Permission("get", "services") in LEDGER
+    assert Permission("get", "services") in LEDGER_PERMISSIONS
 
 
 def test_the_role_of_the_ledger_may_do_what_it_does() -> None:
@@ -246,7 +246,7 @@ def test_the_role_of_the_ledger_may_do_what_it_does() -> None:
     for it in cluster.made:
         group = it["apiVersion"].rpartition("/")[0]
         for verb in ("create", "patch"):
-            assert Permission(verb, plurals[it["kind"]], group) in LEDGER
+            assert Permission(verb, plurals[it["kind"]], group) in LEDGER_PERMISSIONS
 
 
 def test_the_program_in_pods_needs_nothing_but_an_old_python() -> None:
