@@ -29,13 +29,13 @@ from harness.pytest_gate.bdd_internals import Scenario as BddScenario
 from harness.pytest_gate.bdd_internals import Step, scenario_of
 from harness.pytest_gate.catalogue import Scenario
 from harness.pytest_gate.engine import Run
+from harness.pytest_gate.evidence import Piece, collect
 from harness.pytest_gate.reporting import GateCaller, GateHooks, TestPhase, phase, worst
 from harness.pytest_gate.step_rules import StepGuard, undefined, worst_from
 from harness.record import records
 from harness.record.bundle import pack
 from harness.record.records import Kind
 from harness.report import draw, summary_lines
-from harness.report.evidence import Piece, collect
 from harness.transport import Reach
 
 WEEKS = range(1, 11)

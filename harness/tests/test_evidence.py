@@ -17,7 +17,7 @@ from harness import transport
 from harness.core.declared import Machine
 from harness.core.errors import TimedOut, TransportError, Unreachable
 from harness.core.waiting import until
-from harness.report.evidence import Piece, collect, commands_for_machines, wanted_logs
+from harness.pytest_gate.evidence import Piece, collect, commands_for_machines, wanted_logs
 from harness.settings import load_profile
 from harness.tests.project import REQUIRED, Project, scenario_of
 from harness.tests.ssh_server import ssh_server
