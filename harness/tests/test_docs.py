@@ -152,6 +152,14 @@ def test_readmes_map_names_rooms_that_are_there() -> None:
     assert {it.strip("/") for it in rooms} == there
 
 
+def test_every_module_that_a_page_names_is_there() -> None:
+    pages = [it for it in PAGES if it.parent.name != "tutorial"]  # whose modules are to be written
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    named = set(re.findall(r"`((?:harness|steps)/[a-z_/]+\.py)`", text))
+    assert "harness/drill/runner.py" in named
+    assert [it for it in sorted(named) if not (ROOT / it).is_file()] == []
+
+
 def test_readme_stays_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
