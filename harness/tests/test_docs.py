@@ -9,16 +9,18 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
-from pydantic import BaseModel
+import yaml
+from pydantic import BaseModel, create_model
 from typer.main import get_command
 
 from docs import generate
@@ -29,7 +31,9 @@ from harness.core.waiting import until
 from harness.pytest_gate.lint.runbook import unknown_command
 from harness.settings import ROOT, GateFile, Profile, Waiver, load_gates
 from harness.settings.drills import Drill, Soak, Steady, drill_names
+from harness.settings.journeys import Journey
 from harness.settings.loads import Load
+from harness.settings.restore import Restore
 from harness.settings.runbook import Runbook
 from harness.transport.browser import opened
 
@@ -187,6 +191,34 @@ def test_every_kind_in_the_reference_leads_to_the_one_model_of_its_name(page: st
     models = [it.lower() for it in re.findall(r"^### (\w+)$", text, re.MULTILINE)]
     assert sorted(models) == sorted(set(models))
     assert set(re.findall(r"\]\(#(\w+)\)", text)) <= set(models)
+
+
+# What how-tos show parts of.
+FILES = (Load, Profile, Restore, Journey)
+
+
+def fields_of(model: type[BaseModel], keys: Iterable[str]) -> dict[str, Any]:
+    """The fields of a model that have these keys in a file, each with its type."""
+    named = model.model_fields.items()
+    return {name: (it.annotation, it) for name, it in named if (it.alias or name) in keys}
+
+
+def parts_shown() -> Iterator[Any]:
+    """Each part of a file that a how-to shows, by its keys."""
+    for page in sorted((ROOT / "docs/howto").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        for block in re.findall(r"^```yaml[^\n]*\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+            told = yaml.safe_load(block)
+            if isinstance(told, list) and "does" in told[0]:
+                told = {"steps": told}
+            if isinstance(told, dict) and set(told) != {"http"}:  # which is Traefik's own
+                yield pytest.param(told, id=f"{page.stem}: {', '.join(told)}")
+
+
+@pytest.mark.parametrize("told", [*parts_shown()])
+def test_what_a_how_to_shows_of_a_file_is_valid(told: dict[str, Any]) -> None:
+    fields = next(it for model in FILES if len(it := fields_of(model, told)) == len(told))
+    create_model("part", **fields).model_validate(told)
 
 
 @pytest.fixture(scope="module")
