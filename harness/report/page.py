@@ -319,7 +319,10 @@ def print_pdf(folder: Path) -> Path:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise NotProven(f"Chromium printed nothing within {_WITHIN_S:g} s") from error
+            raise NotProven(
+                f"Chromium printed nothing within {_WITHIN_S:g} s",
+                remedy="report.html is drawn; print it again when this computer is less busy",
+            ) from error
     if not target.exists():
         last = done.stderr.strip().rpartition("\n")[2]
         raise NotProven(f"Chromium printed nothing, and ended with {done.returncode}: {last}")
