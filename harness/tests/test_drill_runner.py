@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.core.errors import InjectFailed, NotProven, Refused, TransportError, Unhealed
 from harness.core.model import Decision
-from harness.drill.context import DrillContext, Options, Recorder
+from harness.drill.context import DrillContext, Options, RunJournal
 from harness.drill.runner import run_drill
 from harness.facts.drills import Bystanders, EndReason
 from harness.faults.disruption_lock import DisruptionLock
@@ -291,7 +291,7 @@ def test_the_others_are_not_looked_at_where_nothing_is_said_of_them() -> None:
         name="dull",
         reach=whole_cluster(),
         lock=cast("DisruptionLock", None),
-        run=cast("Recorder", None),
+        run=cast("RunJournal", None),
         folder=Path(),
         options=Options(allowed=True, seed=1),
         progress=print,
