@@ -36,7 +36,7 @@ _ENDS_WITHIN_S = ANSWERS_WITHIN_S + 5.0
 
 
 class Recorder:
-    """A running ledger. Its folder holds the ``book`` and, at the end, the files read back.
+    """A running ledger; its folder holds the history (``book``), and at the end what was read back.
 
     ``space`` is the namespace of the targets.
 
@@ -57,7 +57,7 @@ class Recorder:
         self.space = space
         self._writers = writers
         self._every_s = 1.0 / rate_per_s
-        self._book = History(folder / "book", run)
+        self._history = History(folder / "book", run)
         self._stop = threading.Event()
         self._acknowledged: Counter[str] = Counter()
         self._last = dict.fromkeys(writers, time.monotonic())
@@ -91,7 +91,7 @@ class Recorder:
 
     def mark(self, name: str = FAULT) -> None:
         """Begin a phase of the result; the phase of the first fault has the name FAULT."""
-        self._book.mark(name)
+        self._history.mark(name)
 
     @property
     def acknowledged(self) -> Mapping[str, int]:
@@ -122,14 +122,14 @@ class Recorder:
             thread.join(max(0.0, deadline + _READS_WITHIN_S - time.monotonic()))
             if thread.is_alive():
                 self._troubles[kind].append("reading back did not end")
-        self._book.close()
+        self._history.close()
         return judge(self.folder, self._writers, self._troubles)
 
     def close(self) -> None:
         """End all writing, also without a result."""
         self._end()
         with contextlib.suppress(NotProven):  # the writers got this error too
-            self._book.close()
+            self._history.close()
         for writers in self._writers.values():
             for writer in writers:
                 writer.close()
@@ -152,7 +152,7 @@ class Recorder:
         if not self._stop.is_set():
             self._stop.set()
             with contextlib.suppress(NotProven):  # the writers got this error too
-                self._book.stop()
+                self._history.stop()
         deadline = time.monotonic() + _ENDS_WITHIN_S
         threads, self._threads = self._threads, []
         for thread in threads:
@@ -166,8 +166,8 @@ class Recorder:
         for seq in count():
             if self._stop.wait(max(0.0, due - time.monotonic())):
                 return
-            self._book.invoke(writer.name, seq)
-            self._book.settle(self._sent(writer, seq), writer.name, seq)
+            self._history.invoke(writer.name, seq)
+            self._history.settle(self._sent(writer, seq), writer.name, seq)
             # Late writes are skipped: a ledger is no load.
             due = max(due + self._every_s, time.monotonic())
 
@@ -189,7 +189,7 @@ class Recorder:
         return OK
 
     def _count(self, bank: Counted) -> None:
-        self._book.count(DUE, bank.name, bank.due)
+        self._history.count(DUE, bank.name, bank.due)
         while not self._stop.wait(_COUNTS_EVERY_S):
             # A failed count is skipped; the result has the number of counts.
             with contextlib.suppress(Exception):
@@ -202,7 +202,7 @@ class Recorder:
             what=f"the total of {bank.name}",
             abandon=bank.stop_counting,
         )
-        self._book.count(TOTAL, bank.name, total)
+        self._history.count(TOTAL, bank.name, total)
 
     def _read_back(self, kind: str, deadline: float) -> None:
         for writer in self._writers[kind]:
