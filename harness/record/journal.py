@@ -175,7 +175,7 @@ class Journal:
         dumps(data)
         body = dumps(self._redactor.value(data))
         with self._lock, self._whole():
-            file = self._spill(body) if len(body) > INLINE_BYTES else None
+            file = self._write_evidence(body, "json") if len(body) > INLINE_BYTES else None
             record = Record(
                 run=self.run,
                 seq=self._next_seq,
@@ -210,9 +210,6 @@ class Journal:
     def keep(self, text: str) -> str:
         """Store a text, without its secrets, as an evidence file; returns its name in the run."""
         return self._write_evidence(self._redactor.text(text), "txt")
-
-    def _spill(self, body: str) -> str:
-        return self._write_evidence(body, "json")
 
     def _write_evidence(self, text: str, suffix: str) -> str:
         content = text.encode(errors="replace")
