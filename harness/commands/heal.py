@@ -45,7 +45,8 @@ def heal(
     removed: Annotated[
         list[str] | None,
         typer.Option(
-            help="A customer, or writes, of a killed run, removed by hand.", show_default=False
+            help="What a killed run made and is gone: a customer, writes, or dump.",
+            show_default=False,
         ),
     ] = None,
     as_json: AsJson = False,
