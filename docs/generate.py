@@ -27,7 +27,7 @@ from harness.core.model import Exit
 from harness.faults.fault import Fault
 from harness.faults.kinds import FAULTS
 from harness.faults.preflight import DISRUPTION
-from harness.ledger.platform import LEDGER
+from harness.ledger.targets import LEDGER_PERMISSIONS
 from harness.probes import PROBES
 from harness.probes.permissions import EVIDENCE, PERMISSIONS, Permission
 from harness.pytest_gate.catalogue import Scenario, read_features
@@ -216,7 +216,7 @@ def permissions() -> Lines:
     looking = {*EVIDENCE, *(it for those in PERMISSIONS.values() for it in those)}
     for name, needed in {
         "cutover-gates": looking,
-        "cutover-drills": {*DISRUPTION, *LEDGER},
+        "cutover-drills": {*DISRUPTION, *LEDGER_PERMISSIONS},
     }.items():
         document = {
             "apiVersion": "rbac.authorization.k8s.io/v1",

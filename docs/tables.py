@@ -80,7 +80,7 @@ def _kind(schema: Mapping[str, Any]) -> str:
     match schema:
         case {"$ref": ref}:
             name = str(ref).rpartition("/")[2]
-            return f"[{name}](#{name.lower()})"
+            return "any JSON" if name == "JsonValue" else f"[{name}](#{name.lower()})"
         case {"allOf": [one]}:
             return _kind(one)
         case {"anyOf": several}:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -13,11 +12,11 @@ import typer
 
 from harness.backup import manifest as kept
 from harness.checks import equality
-from harness.commands.output import AllowDisruption, AsJson, Cluster, say, say_json
-from harness.commands.runs import DISRUPTING, run_features
+from harness.commands.output import AllowDisruption, AsJson, Cluster, say, say_json, say_progress
+from harness.commands.pytest_run import DISRUPTING, run_features
 from harness.core.errors import ConfigError, Refused
+from harness.core.interrupts import end_like_ctrl_c
 from harness.core.model import Case, Exit, Observation, Outcome, merge
-from harness.core.waiting import end_like_ctrl_c
 from harness.drill.restore import customer_of
 from harness.facts.databases import DATABASES
 from harness.facts.schema import dump
@@ -115,7 +114,7 @@ def equal(
         )
     begun = time.monotonic()
     with connect(profile) as reach:
-        found = dump(compare(reach, tuple(database or ()), _progress))
+        found = dump(compare(reach, tuple(database or ()), say_progress))
     look = Observation(
         probe=DATABASES.name,
         target=profile.name,
@@ -161,10 +160,6 @@ def drill(
     raise typer.Exit(run_features(cluster, options, as_json=as_json))
 
 
-def _progress(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-
-
 def _legacy(profile: Profile) -> Legacy:
     if profile.legacy is None:
         raise ConfigError(
@@ -179,4 +174,4 @@ def _words(sums: Mapping[str, int]) -> str:
 
 
 def _tell(sums: Mapping[str, int]) -> None:
-    sys.stderr.write(f"read so far: {_words(sums)}\n")
+    say_progress(f"read so far: {_words(sums)}")

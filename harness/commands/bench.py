@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -15,10 +14,10 @@ import typer
 
 from harness.bench import baseline as baselines
 from harness.bench.bench import Committed, Result, Through, measure
-from harness.commands.output import AsJson, Cluster, say, say_json
+from harness.commands.output import AsJson, Cluster, say, say_json, say_progress
 from harness.core.errors import ConfigError, HarnessError, Refused
+from harness.core.interrupts import end_like_ctrl_c
 from harness.core.model import Exit
-from harness.core.waiting import end_like_ctrl_c
 from harness.probes import storage_bench
 from harness.settings import Profile, Target, load_gates, load_profile, state_dir
 from harness.settings.bench import load_jobs
@@ -266,7 +265,7 @@ def _tell(machine: str, line: str) -> None:
     except (ValueError, KeyError, TypeError):
         if line.startswith("{"):
             return
-    sys.stderr.write(f"{machine}: {line}\n")
+    say_progress(f"{machine}: {line}")
 
 
 def _keep(cluster: str, document: Mapping[str, object]) -> Path:

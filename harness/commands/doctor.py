@@ -26,7 +26,7 @@ from harness.core.model import Exit
 from harness.core.parallel import begin, in_each
 from harness.facts.schema import Known, Unknown
 from harness.faults.preflight import DISRUPTION
-from harness.ledger.platform import LEDGER
+from harness.ledger.targets import LEDGER_PERMISSIONS
 from harness.probes import PROBES, backups
 from harness.probes.host_facts import clock
 from harness.probes.permissions import JOURNEYS, Permission, all_permissions
@@ -294,7 +294,7 @@ def _permissions(reach: Reach) -> DoctorItem:
 
     The permissions of drills and journeys are asked only where disruption is allowed.
     """
-    drills = {*DISRUPTION, *LEDGER} if reach.profile.allow_disruption else set()
+    drills = {*DISRUPTION, *LEDGER_PERMISSIONS} if reach.profile.allow_disruption else set()
     if reach.profile.allow_disruption and reach.profile.journeys is not None:
         drills |= set(JOURNEYS)
     wanted = {str(it): it for it in sorted(drills.union(all_permissions(PROBES, reach.profile)))}

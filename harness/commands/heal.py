@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated
 import typer
 
 from harness.checks import CHECKS
-from harness.commands.output import AsJson, Cluster, say, say_json
+from harness.commands.output import AsJson, Cluster, say, say_json, say_progress
 from harness.core.errors import ConfigError, Refused, in_a_line
 from harness.core.model import Exit
 from harness.drill.recovery import (
@@ -46,7 +45,8 @@ def heal(
     removed: Annotated[
         list[str] | None,
         typer.Option(
-            help="A customer, or writes, of a killed run, removed by hand.", show_default=False
+            help="What a killed run made and is gone: a customer, writes, or dump.",
+            show_default=False,
         ),
     ] = None,
     as_json: AsJson = False,
@@ -71,23 +71,24 @@ def heal(
     named = None if run is None else run_folder(ROOT / "reports", run)
     unread: list[str] = []
     with connect(profile) as reach:
-        mended = [*_mend_all(reach, named, unread, removed or ())]
-    left = [it for it in mended if it.trouble]
+        recovered = [*_recover_all(reach, named, unread, removed or ())]
+    left = [it for it in recovered if it.trouble]
     status = Exit.UNHEALED if left else Exit.GO
     if as_json:
-        told = [asdict(it) for it in mended]
+        told = [asdict(it) for it in recovered]
         say_json({"schema": 1, "mended": told, "unread": unread, "exit": int(status)})
     else:
         for words in unread:
             say(f"left out: {words}")
-        for it in mended:
+        for it in recovered:
             say(f"{it.place:<14} {it.what}: {it.trouble or 'taken back'}")
         nothing = "nothing else is left" if unread else "nothing is left"
-        say("something is left" if left else nothing)
+        again = "something is left: put right what these lines name, then run this again"
+        say(again if left else nothing)
     raise typer.Exit(int(status))
 
 
-def _mend_all(
+def _recover_all(
     reach: Reach, named: Path | None, unread: list[str], by_hand: Collection[str]
 ) -> Iterator[RecoveryResult]:
     """Undo what the named run left, or the newest ones, and what is found without a journal.
@@ -98,7 +99,7 @@ def _mend_all(
     yield from recover_leftovers(reach)
     for folder in _newest() if named is None else [named]:
         try:
-            yield from _mend_run(folder, reach, unread, by_hand)
+            yield from _recover_run(folder, reach, unread, by_hand)
         except Exception as error:  # one bad journal does not stop the others
             unread.append(f"{folder.name}: {in_a_line(error)}")
     if named is not None:
@@ -106,15 +107,11 @@ def _mend_all(
             yield RecoveryResult(what="its journal", place=named.name, trouble=words)
     yield from sweep_folders(reach)
     try:
-        yield from sweep_rehearsal(reach, "heal", _said)
+        yield from sweep_rehearsal(reach, "heal", say_progress)
     except Refused as error:  # a rehearsal may be under way: nothing is left by it
         unread.append(f"the databases: {in_a_line(error)}")
     # Last: checking that their owners are gone takes a while.
-    yield from sweep_namespaces(reach, _said)
-
-
-def _said(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+    yield from sweep_namespaces(reach, say_progress)
 
 
 def _newest() -> Sequence[Path]:
@@ -142,7 +139,7 @@ def _journal(journal: Journal, it: RecoveryResult, made: Mapping[str, Made]) -> 
     journal.append(Kind.FAULT, it.fault, FaultEvent(event="heal-proved", by="heal"))
 
 
-def _mend_run(
+def _recover_run(
     folder: Path, reach: Reach, unread: list[str], by_hand: Collection[str]
 ) -> Sequence[RecoveryResult]:
     """Undo what one run left, record it in its journal, and draw its reports again.
@@ -164,15 +161,15 @@ def _mend_run(
         return []
     with journal:
         (run_state,) = found
-        mended = [*recover_from_journal(reach, run_state.left)]
+        recovered = [*recover_from_journal(reach, run_state.left)]
         made = run_state.made
         there = {what: it for what, it in made.items() if it["name"] not in by_hand}
-        mended += [
+        recovered += [
             RecoveryResult(what=f"the {what}", place="platform", made=what)
             for what in made.keys() - there.keys()
         ]
-        mended += remove_made(reach, there, f"heal {folder.name}", _said)
-        for it in mended:
+        recovered += remove_made(reach, there, f"heal {folder.name}", say_progress)
+        for it in recovered:
             if it.trouble is None:
                 _journal(journal, it, run_state.made)
     try:
@@ -180,4 +177,4 @@ def _mend_run(
         pack(folder, signer)
     except Exception as error:
         unread.append(f"{folder.name}: its reports cannot be drawn again: {in_a_line(error)}")
-    return mended
+    return recovered

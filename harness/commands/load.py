@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from harness.commands.output import AllowDisruption, AsJson, Cluster, Progress, say, say_list
-from harness.commands.runs import run_features, up
+from harness.commands.pytest_run import lab_up, run_features
 from harness.core.errors import ConfigError, NotProven
 from harness.core.model import Exit
 from harness.faults.preflight import may_disrupt, permitted
@@ -78,7 +78,8 @@ def load(
         raise ConfigError("which load?", remedy="./cutover load --list")
     if not find_load(name).stages:
         raise ConfigError(
-            f"the load {name} has no end: it is one of drills", remedy="give it `stages:`"
+            f"the load {name} has no `stages:`, so it has no end: it is for drills and soaks",
+            remedy="give it `stages:`, or name another: ./cutover load --list",
         )
     profile = load_profile(cluster).offered_by(workers, listen)
     if record is not None:
@@ -97,7 +98,10 @@ def _work(master: str) -> Exit:
     """Take shares of the loads of a master, until none comes for five minutes."""
     host, _, port = master.partition(":")
     if not host or not (port or "5557").isdecimal():
-        raise ConfigError(f"--master {master}: expected ADDRESS or ADDRESS:PORT")
+        raise ConfigError(
+            f"--master {master}: expected ADDRESS or ADDRESS:PORT",
+            remedy="for example 10.0.0.9, or 10.0.0.9:5557",
+        )
     if work_for(host, int(port or 5557), say):
         return Exit.GO
     raise NotProven(
@@ -109,12 +113,14 @@ def _work(master: str) -> Exit:
 def _record(name: str, profile: Profile, file: Path, *, allow_disruption: bool) -> None:
     """Record the old platform's runs, under the disruption lock of the new one."""
     if file.exists():
-        raise ConfigError(f"{file} exists: recorded runs are not replaced")
+        raise ConfigError(
+            f"{file} exists: recorded runs are not replaced", remedy="name another file"
+        )
     may_disrupt(profile, allowed=allow_disruption)
     holder = f"load-{secrets.token_hex(4)}"
     with (
         Progress() as progress,
-        up(profile, progress),
+        lab_up(profile, progress),
         connect(profile) as reach,
         permitted(reach, holder, allowed=allow_disruption, progress=progress.tell) as lock,
     ):

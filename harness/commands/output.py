@@ -43,6 +43,11 @@ def say(text: str = "") -> None:
     _write(f"{printable(text)}\n")
 
 
+def say_progress(text: str) -> None:
+    """Print what the command is doing, to stderr."""
+    sys.stderr.write(f"{text}\n")
+
+
 def say_json(document: object) -> None:
     """Print the command's answer as JSON."""
     _write(f"{json.dumps(document, ensure_ascii=False, indent=2)}\n")

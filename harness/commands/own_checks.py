@@ -17,7 +17,7 @@ from harness.core.model import Exit
 from harness.core.parallel import begin
 from harness.faults.kinds import FAULTS
 from harness.pytest_gate.catalogue import read_features
-from harness.pytest_gate.lint import Mistake, features, files, runbook
+from harness.pytest_gate.lint import Mistake, code, features, files, runbook
 from harness.settings import ROOT, Profile, load_gates, load_profile
 
 _BIN = Path(sys.executable).parent
@@ -87,10 +87,10 @@ def _rest(root: Path, profile: Profile) -> Iterator[Mistake]:
     yield from features.unbound(root)
     yield from features.sentences(scenarios, root)
     yield from files.unproven(root, scenarios)
-    yield from files.unhealable(FAULTS, root)
+    yield from code.unhealable(FAULTS, root)
     yield from files.drills(root, scenarios, FAULTS)
     yield from files.clusters(root)
-    yield from files.never_red(CHECKS, root)
+    yield from code.never_red(CHECKS, root)
 
 
 def test(

@@ -87,6 +87,11 @@ def history(
     if as_json:
         say_json({"schema": 1, "runs": rows})
         return
+    if not rows:
+        of = f" of {cluster}" if cluster else ""
+        judged = f" that judged {only}" if only else ""
+        say(f"there is no run{of}{judged} in {ROOT / 'reports'}")
+        return
     last_column = "Measured" if only else "Proven"
     run_column = Column("Run", no_wrap=True)
     table = Table(run_column, "Cluster", "Week", "Says", "Took", last_column, box=SIMPLE_HEAD)
@@ -104,8 +109,6 @@ def history(
 
 def _story(rows: Sequence[HistoryRow], only: str | None) -> Iterator[str]:
     """Small charts over the runs: first red, and changes of the verdict."""
-    if not rows:
-        return
     said = [row["verdict"] or row["decision"] for row in rows]
     icons = {it.value: word.icon for it, word in (OUTCOMES if only else DECISIONS).items()}
     red = [row["run"] for row, it in zip(rows, said, strict=True) if it not in _GREEN]

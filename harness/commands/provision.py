@@ -10,10 +10,10 @@ import typer
 
 from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.core.errors import ConfigError
-from harness.core.waiting import end_like_ctrl_c
+from harness.core.interrupts import end_like_ctrl_c
 from harness.provision import MachineResult, apply, status_of
 from harness.provision import nodes as node_needs
-from harness.settings import load_needs, load_profile
+from harness.settings import Profile, load_needs, load_profile
 from harness.transport import connect
 from harness.transport.reach import same_cluster
 
@@ -45,7 +45,7 @@ def nodes(
     end_like_ctrl_c()
     profile = load_profile(cluster)
     needs = load_needs()
-    names = _named(machine, [it.name for it in profile.machines])
+    names = _chosen(machine, profile)
     key = node_needs.public_key(profile.access.ssh.key)
     with connect(profile) as reach:
         tools = node_needs.etcd_tools(profile)
@@ -82,7 +82,7 @@ def disk(
             f"the profile {profile.name} declares no new partition",
             remedy="declare it as `disks:`, as scenarios/clusters/contabo.yaml does",
         )
-    names = _named(machine, [it.name for it in profile.machines])
+    names = _chosen(machine, profile)
     with connect(profile) as reach:
         lines = (
             apply.record(reach.shell, wanted, names)
@@ -98,11 +98,10 @@ def disk(
     _end(profile.name, lines, as_json=as_json)
 
 
-def _named(asked: Sequence[str] | None, known: Sequence[str]) -> list[str]:
-    for name in asked or ():
-        if name not in known:
-            raise ConfigError(f"no machine {name}", remedy=f"there are {', '.join(known)}")
-    return [name for name in known if not asked or name in asked]
+def _chosen(asked: Sequence[str] | None, profile: Profile) -> list[str]:
+    """The machines that were asked for, by default all; ConfigError for an unknown one."""
+    profile.require_machines(asked or ())
+    return [it.name for it in profile.machines if not asked or it.name in asked]
 
 
 def _end(cluster: str, lines: Sequence[MachineResult], *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.commands.output import AllowDisruption, AsJson, Cluster
-from harness.commands.runs import DISRUPTING, run_features
+from harness.commands.pytest_run import DISRUPTING, run_features
 from harness.core.errors import ConfigError
 from harness.drill import dump, switch
 from harness.facts.switch import MOVES

@@ -1,55 +1,39 @@
-"""The commands that make a run: ``./cutover gate``, ``drill``, ``soak`` and ``replay``.
-
-The lab is up, pytest runs in this process, and the verdict is printed.
-"""
+"""The commands that make a run: ``./cutover gate``, ``drill``, ``soak`` and ``replay``."""
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
-import pytest
 import typer
 
 from harness.commands.output import (
     AllowDisruption,
     AsJson,
     Cluster,
-    Events,
-    Progress,
-    Teller,
     say,
     say_json,
     say_list,
+    say_progress,
 )
-from harness.core.errors import ConfigError, HarnessError, NotProven
+from harness.commands.pytest_run import DISRUPTING, run_features
+from harness.core.errors import ConfigError, NotProven
+from harness.core.interrupts import end_like_ctrl_c
 from harness.core.model import Exit
-from harness.core.waiting import end_like_ctrl_c
 from harness.drill.schedule import shrunk
 from harness.faults.preflight import may_disrupt
-from harness.gate import Judgement
-from harness.lab import held
 from harness.record.history import chosen_turns, run_folder
-from harness.record.redaction import Redactor, secrets_of
-from harness.report import summary_lines
-from harness.settings import ROOT, Profile, load_gates, load_profile
+from harness.settings import ROOT, load_gates, load_profile
 from harness.settings.drills import SOAK_REQUIREMENT as SOAK
 from harness.settings.drills import drill_names, load_drill, seconds
 
-DISRUPTING = ("--week=9", "--allow-disruption")
 _ONLY_DRILLS = "--only=W9-DRILLS"
 _ONLY_SOAK = f"--only={SOAK}"
-# Other installed plugins must not change a verdict or slow the start.
-_PLUGINS = ("pytest_bdd.plugin", "allure_pytest.plugin", "no:cacheprovider")
-_ALONE = ("--disable-plugin-autoload", *(f"-p{name}" for name in _PLUGINS))
 
 
 def gate(
@@ -85,7 +69,7 @@ def gate(
 
     Ends with 0 (GO), 1 (NO-GO), 2 (wrong usage), 3 (NOT-PROVEN), 4 (REFUSED) or 5 (UNHEALED).
     """
-    options = _what(week, resume, only or ())
+    options = _week_or_run(week, resume, only or ())
     options += [f"--only={requirement}" for requirement in only or []]
     options += ["--without-evidence"] if without_evidence else []
     options += ["--allow-disruption"] if allow_disruption else []
@@ -93,7 +77,7 @@ def gate(
     raise typer.Exit(run_features(cluster, options, as_json=as_json))
 
 
-def _what(week: int | None, resume: str | None, only: Sequence[str]) -> list[str]:
+def _week_or_run(week: int | None, resume: str | None, only: Sequence[str]) -> list[str]:
     if week is None and resume is None:
         raise ConfigError("which week?", remedy="for example: ./cutover gate 1")
     if week is not None:
@@ -209,9 +193,9 @@ def replay(
 def _shrink(run: str, numbers: Sequence[int], cluster: str, *, as_json: bool) -> None:
     def still(part: Sequence[int]) -> bool:
         words = f"turns {', '.join(map(str, part))}"
-        sys.stderr.write(f"{words}: taking them again\n")
+        say_progress(f"{words}: taking them again")
         failed = fails(run, part, cluster)
-        sys.stderr.write(f"{words}: {'fail' if failed else 'pass'}\n")
+        say_progress(f"{words}: {'fail' if failed else 'pass'}")
         return failed
 
     left = shrunk(numbers, still) if still(numbers) else ()
@@ -276,68 +260,3 @@ def to_its_end(command: Sequence[str]) -> tuple[int, str]:
     if interrupted:
         raise KeyboardInterrupt
     return process.returncode, printed
-
-
-def run_features(cluster: str, options: Sequence[str], *, as_json: bool) -> int:
-    """Run the features with these options of pytest and print the verdict; its exit status."""
-    profile = load_profile(cluster)
-    progress: Teller = Events() if as_json else Progress()
-    outcome = RunOutcome()
-    with up(profile, progress):
-        redactor = Redactor(secrets_of(profile))
-        arguments = ["--cluster", cluster, *options, str(ROOT / "features")]
-        status = run_pytest(arguments, outcome, progress, redactor)
-    if outcome.judgement is not None and outcome.folder is not None:
-        if as_json:
-            say_json(outcome.judgement.document())
-        else:
-            for line in summary_lines(outcome.judgement, outcome.folder):
-                say(line)
-    return status
-
-
-def up(profile: Profile, progress: Teller) -> AbstractContextManager[None]:
-    """Keep the lab up while the body runs, if the profile is a lab; touch no other cluster."""
-    return nullcontext() if profile.lab is None else held(profile, progress=progress.tell)
-
-
-class RunOutcome:
-    """The run's result, as the gate reports it to its plugins."""
-
-    def __init__(self) -> None:
-        self.judgement: Judgement | None = None
-        self.folder: Path | None = None
-        self.error: HarnessError | None = None
-
-    def pytest_gate_not_opened(self, error: HarnessError) -> None:
-        self.error = error
-
-    def pytest_gate_opened(self, folder: Path) -> None:
-        self.folder = folder
-
-    def pytest_gate_judged(self, judgement: Judgement) -> None:
-        self.judgement = judgement
-
-
-def run_pytest(
-    arguments: list[str], outcome: RunOutcome, progress: Teller, redactor: Redactor
-) -> int:
-    """Run pytest in this process, without the settings of a shell.
-
-    Its output goes to a file beside the journal, or to stderr when there is no journal. Raises the
-    error that kept the run from being opened.
-    """
-    words = io.StringIO()
-    for leftover in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
-        os.environ.pop(leftover, None)
-    end_like_ctrl_c()
-    with redirect_stdout(words), progress:
-        status = int(pytest.main([*_ALONE, *arguments], [outcome, progress]))
-    if outcome.folder is not None:
-        log = redactor.text(words.getvalue())
-        (outcome.folder / "pytest.log").write_text(log, encoding="utf-8")
-    if outcome.error is not None:
-        raise outcome.error
-    if outcome.judgement is None:
-        sys.stderr.write(redactor.text(words.getvalue()))
-    return status

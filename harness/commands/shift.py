@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.commands.output import AllowDisruption, AsJson, Cluster
-from harness.commands.runs import DISRUPTING, run_features
+from harness.commands.pytest_run import DISRUPTING, run_features
 from harness.core.errors import Refused
 from harness.drill.shift import declared_by, order_of
 from harness.faults.preflight import may_disrupt

@@ -17,6 +17,9 @@ from harness.core.declared_platform import (
     ServiceDeclared,
 )
 
+# The port of a scheme, if none is given.
+PORT_OF: Mapping[str, int] = {"http": 80, "https": 443}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
@@ -215,8 +218,7 @@ class IngressDeclared:
 
     def at(self, page: IngressPage, address: str) -> str:
         """The name of a page's answer at one address."""
-        usual = {"http": 80, "https": 443}[self.scheme]
-        port = "" if self.port == usual else f":{self.port}"
+        port = "" if self.port == PORT_OF[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{page.host}{port}{page.path} at {address}"
 
 

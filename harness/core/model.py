@@ -1,7 +1,7 @@
 """The terms of the harness as values: outcomes, observations and verdicts.
 
-Every value is frozen and goes to JSON and back
-unchanged, so a verdict can be recomputed from a journal alone.
+Every value is frozen and goes to JSON and back unchanged, so a verdict can be recomputed from a
+journal alone.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ _DRILL_S = 7200.0
 LEDGER_FOLDER, _LOAD_FOLDER = "ledger", "load"
 
 
-class Recorder(Protocol):
-    """The run, which records everything."""
+class RunJournal(Protocol):
+    """The run, to whose journal a drill writes."""
 
     @property
     def name(self) -> str:
@@ -89,7 +89,7 @@ class DrillContext:
     name: str
     reach: Reach
     lock: DisruptionLock
-    run: Recorder
+    run: RunJournal
     folder: Path
     options: Options
     progress: Callable[[str], None]

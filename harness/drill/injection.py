@@ -10,8 +10,8 @@ from enum import StrEnum
 from functools import partial
 
 from harness.core.errors import NotProven, TimedOut
+from harness.core.interrupts import uninterrupted
 from harness.core.parallel import answer_of
-from harness.core.waiting import uninterrupted
 from harness.drill.context import DrillContext
 from harness.drill.safety_monitor import SafetyMonitor, noticed
 from harness.drill.traffic import HEALED_MARK, Mark

@@ -17,7 +17,7 @@ from harness.faults.fault import Fault
 from harness.faults.kinds import FAULTS
 from harness.faults.kinds.pods import primary_machine
 from harness.faults.preflight import DISRUPTION
-from harness.ledger.platform import LEDGER
+from harness.ledger.targets import LEDGER_PERMISSIONS
 from harness.load.spec import load_spec, why_none
 from harness.probes import ceph, swarm
 from harness.probes.permissions import PERMISSIONS
@@ -94,7 +94,7 @@ def planned(drill: Drill, reach: Reach, seed: int, machines: Sequence[str] = ())
         "targets": {
             key: f"{it.words} {it.sign} {it.number:g}" for key, it in drill.targets.items()
         },
-        "permissions": [str(it) for it in sorted({*DISRUPTION, *LEDGER, *claims})],
+        "permissions": [str(it) for it in sorted({*DISRUPTION, *LEDGER_PERMISSIONS, *claims})],
     }
 
 

@@ -32,7 +32,7 @@ _AGAIN_S = 10.0
 _LAST_LOOK_S = 30.0
 
 
-def carry_out(drill: Drill, context: DrillContext, machines: Sequence[str] = ()) -> DrillFacts:
+def run_drill(drill: Drill, context: DrillContext, machines: Sequence[str] = ()) -> DrillFacts:
     """Run the drill on each of its machines, or on these; Refused before anything is changed."""
     draw = Random(f"{context.seed}/{drill.name}")
     during = drill.looks_on(context.reach.profile.cluster().parts)
@@ -49,7 +49,7 @@ def carry_out(drill: Drill, context: DrillContext, machines: Sequence[str] = ())
     for machine in hit:
         run = RunFacts(machine=machine, before=[], faults=[])
         try:
-            _MachineRun(drill, machine, draw, context, run).carry_out()
+            _MachineRun(drill, machine, draw, context, run).run()
         except Refused as no:
             if not (value["runs"] or run["faults"]):  # before anything was changed
                 raise
@@ -91,7 +91,7 @@ class _MachineRun:
     context: DrillContext
     facts: RunFacts
 
-    def carry_out(self) -> None:
+    def run(self) -> None:
         """From steady state to steady state; without the first one, no fault is injected."""
         began = time.monotonic()
         drill, context = self.drill, self.context

@@ -15,10 +15,10 @@ from harness.core.errors import NotProven, Unhealed
 from harness.core.model import JSON
 from harness.core.names import Names
 from harness.drill import dump, order
-from harness.drill.context import LEDGER_FOLDER, DrillContext, Options, Recorder
+from harness.drill.context import LEDGER_FOLDER, DrillContext, Options, RunJournal
 from harness.drill.recovery import RecoveryResult, recover_from_journal
 from harness.drill.restore import customer_of, restore_elsewhere
-from harness.drill.runner import carry_out
+from harness.drill.runner import run_drill
 from harness.drill.schedule import Turn, drawn
 from harness.drill.shift import declared_by, move_traffic
 from harness.drill.soak import EVERYTHING, rebuilt, resource_usage, soak
@@ -86,14 +86,14 @@ class DrillService:
             drill = self._drill(name)
             self._budget.require(drill, self._machine_count(drill))
 
-    def carry_out(self, name: str, run: Recorder) -> DrillOutcome[DrillFacts]:
+    def carry_out(self, name: str, run: RunJournal) -> DrillOutcome[DrillFacts]:
         """Run one drill; Refused before anything is changed."""
         drill = self._drill(name)
         looks = drill.looks_on(self.reach.profile.cluster().parts)
         claims = drill.claims and self.reach.profile.storage is not None
         with self._permitted(run) as lock:
             context = self._begun(name, run, lock, looks=looks, load=drill.load, claims=claims)
-            value = carry_out(drill, context, self.options.machines)
+            value = run_drill(drill, context, self.options.machines)
         tallies: dict[str, JSON] = {}
         for each in value["runs"]:
             told = each.pop("ledger", {})
@@ -103,7 +103,7 @@ class DrillService:
         return DrillOutcome(value=value, tallies=tallies)
 
     def soak(
-        self, part: str, before: Sequence[DrillOutcome[SoakFacts]], run: Recorder
+        self, part: str, before: Sequence[DrillOutcome[SoakFacts]], run: RunJournal
     ) -> DrillOutcome[SoakFacts]:
         """Run the rest of a soak after its earlier parts; Refused before anything is changed."""
         rules = load_soak()
@@ -118,7 +118,7 @@ class DrillService:
         part: str,
         events: Sequence[SoakEvent],
         left: Mapping[str, FaultEvent],
-        run: Recorder,
+        run: RunJournal,
     ) -> DrillOutcome[SoakFacts]:
         """Recover a part of a soak whose harness was killed, from its journal and its ledger.
 
@@ -151,7 +151,7 @@ class DrillService:
         value["latency_ms"] = quarters(HistoryReader(folder / "book"))
         return DrillOutcome(value=value, tallies=observed(tallies, place))
 
-    def restore(self, run: Recorder) -> RoundTrip:
+    def restore(self, run: RunJournal) -> RoundTrip:
         """Restore a customer's backup elsewhere; Refused before anything is changed."""
         _, name = customer_of(self.reach.profile, self.options.customer)
         made = _Record(run, "restore", name)
@@ -161,7 +161,7 @@ class DrillService:
             made.removed()
         return trip
 
-    def rehearse_dump(self, run: Recorder) -> Dumped:
+    def rehearse_dump(self, run: RunJournal) -> Dumped:
         """Dump a database, restore it at the target, and compare both.
 
         Refused before anything is changed.
@@ -173,7 +173,7 @@ class DrillService:
             made.removed()
         return dumped
 
-    def rehearse(self, run: Recorder) -> Switched:
+    def rehearse(self, run: RunJournal) -> Switched:
         """Rehearse the switch of the databases, and observe its writers.
 
         Refused before anything is changed.
@@ -199,7 +199,7 @@ class DrillService:
             run.write(Kind.OBSERVATION, LEDGER.name, told)
         return switched
 
-    def shift(self, run: Recorder) -> Shift:
+    def shift(self, run: RunJournal) -> Shift:
         """Move the traffic as ordered, or rehearse it; Refused before anything is changed.
 
         ConfigError if the profile does not say how.
@@ -211,13 +211,13 @@ class DrillService:
         with leave(self.reach, run.name, allowed=allowed, progress=self.progress) as lock:
             return move_traffic(declared, order, self._begun("shift", run, lock))
 
-    def walk(self, name: str, run: Recorder) -> Walk:
+    def walk(self, name: str, run: RunJournal) -> Walk:
         """Walk a journey as a new customer; Refused before anything is changed."""
         with self._permitted(run) as lock, _Customers(run, name) as customers:
             note = customers.note
             return walk(self.reach, name, self.progress, self.hide, lock.confirm, note)
 
-    def compare_writes(self, run: Recorder) -> Writes:
+    def compare_writes(self, run: RunJournal) -> Writes:
         """Send the requests that write to both platforms; Refused before one is sent."""
         with self._permitted(run), _Customers(run) as customers:
             return compare_writes(self.reach, self.progress, self.hide, customers.note_sent)
@@ -226,7 +226,7 @@ class DrillService:
         """True if a declared load changes something on the platforms that get it."""
         return any(find_load(name).changes_something for name in self.reach.profile.loads)
 
-    def offer_loads(self, run: Recorder) -> Loads:
+    def offer_loads(self, run: RunJournal) -> Loads:
         """Offer each load to the ingress; Refused before one that writes begins."""
         profile = self.reach.profile
         if not profile.loads:
@@ -245,7 +245,7 @@ class DrillService:
         live = baseline is not None and not set(profile.loads) <= set(baseline.recorded)
         return live or self.loads_write()
 
-    def compare_loads(self, run: Recorder) -> Comparison:
+    def compare_loads(self, run: RunJournal) -> Comparison:
         """Offer each load to both platforms in turn; Refused before the old one gets a request."""
         profile = self.reach.profile
         with ExitStack() as stack:
@@ -274,14 +274,14 @@ class DrillService:
     def _machine_count(self, drill: Drill) -> int:
         return len(self.options.machines) or order.machine_count(drill, self.reach.profile)
 
-    def _permitted(self, run: Recorder) -> AbstractContextManager[DisruptionLock]:
+    def _permitted(self, run: RunJournal) -> AbstractContextManager[DisruptionLock]:
         allowed = self.options.allowed
         return permitted(self.reach, run.name, allowed=allowed, progress=self.progress)
 
     def _begun(
         self,
         name: str,
-        run: Recorder,
+        run: RunJournal,
         lock: DisruptionLock,
         *,
         looks: OwnLooks | None = None,
@@ -324,7 +324,7 @@ def _nothing() -> None:
 class _Record:
     """Journals that a run has made something, and that this is removed."""
 
-    run: Recorder
+    run: RunJournal
     kind: Literal["restore", "rehearsal"]
     name: str
 
@@ -351,7 +351,7 @@ class _Customers:
     that breaks off leaves the record for `heal`.
     """
 
-    run: Recorder
+    run: RunJournal
     journey: str | None = None
     _newest: Made | None = field(default=None, init=False)
 
@@ -379,7 +379,7 @@ class _Customers:
         self.run.write(Kind.MADE, f"{made['kind']} of {made['name']}", made)
 
 
-def _see_gone(recovered: Iterable[RecoveryResult], run: Recorder) -> None:
+def _see_gone(recovered: Iterable[RecoveryResult], run: RunJournal) -> None:
     """Journal each fault that is gone; Unhealed for a fault that is still active."""
     for it in recovered:
         if it.trouble is not None:

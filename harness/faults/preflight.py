@@ -63,8 +63,9 @@ def may_disrupt(profile: Profile, *, allowed: bool) -> None:
     """Raise Refused unless the command and the profile both allow faults. Contacts no machine."""
     if not allowed:
         raise Refused(
-            "this command injects faults: it needs --allow-disruption",
-            remedy="./cutover plan NAME shows what it would do; then add --allow-disruption",
+            "this command breaks or changes what is there: it needs --allow-disruption",
+            remedy="its --help says what it does, and ./cutover plan DRILL what a drill would do; "
+            "then add --allow-disruption",
         )
     if not profile.allow_disruption:
         raise Refused(

@@ -48,16 +48,14 @@ class Judged:
     requirement: Requirement
     outcome: Outcome
     reason: str
-    findings: tuple[Ground, ...] = ()
+    grounds: tuple[Ground, ...] = ()
     measured: Numbers
     target: Numbers
     waivers: tuple[Waiver, ...] = ()
 
     @property
     def evaluations(self) -> tuple[Evaluation, ...]:
-        return tuple(
-            finding.evaluation for finding in self.findings if finding.evaluation is not None
-        )
+        return tuple(ground.evaluation for ground in self.grounds if ground.evaluation is not None)
 
     @property
     def evidence(self) -> tuple[str, ...]:
@@ -163,15 +161,15 @@ def decide(run_state: RunState, outcomes: Sequence[Outcome]) -> Decision:
 
 
 def _judge(requirement: Requirement, run_state: RunState) -> Judged:
-    findings = tuple(_findings(requirement, run_state))
-    outcome = merge(finding.outcome for finding in findings)
-    worst = sorted(findings, key=lambda finding: finding.outcome is not outcome)
+    grounds = tuple(_grounds(requirement, run_state))
+    outcome = merge(ground.outcome for ground in grounds)
+    worst = sorted(grounds, key=lambda ground: ground.outcome is not outcome)
     measured: dict[str, float] = {}
     target = dict(requirement.numbers())
-    for finding in reversed(worst):
-        if finding.evaluation is not None:
-            measured |= finding.evaluation.verdict.measured
-            target |= finding.evaluation.verdict.target
+    for ground in reversed(worst):
+        if ground.evaluation is not None:
+            measured |= ground.evaluation.verdict.measured
+            target |= ground.evaluation.verdict.target
     reasons = list(dict.fromkeys(f.reason for f in worst if f.outcome is outcome))
     unmeasured = [key for key in requirement.targets if key not in measured]
     if outcome is Outcome.PASS and unmeasured:
@@ -181,13 +179,13 @@ def _judge(requirement: Requirement, run_state: RunState) -> Judged:
         requirement=requirement,
         outcome=outcome,
         reason="; ".join(reasons),
-        findings=findings,
+        grounds=grounds,
         measured=measured,
         target=target,
     )
 
 
-def _findings(requirement: Requirement, run_state: RunState) -> Iterator[Ground]:
+def _grounds(requirement: Requirement, run_state: RunState) -> Iterator[Ground]:
     manifest = run_state.manifest
     absent = manifest.why_absent(requirement.needs)
     if absent is not None:
@@ -334,11 +332,11 @@ def _blocked_by(judged: Judged, run_state: RunState) -> frozenset[str | None]:
     """
     found: set[str | None] = set()
     wanted = {scenario.id: len(scenario.steps) for scenario in run_state.manifest.scenarios}
-    for finding in judged.findings:
-        if finding.outcome not in _BLOCKING:
+    for ground in judged.grounds:
+        if ground.outcome not in _BLOCKING:
             continue
-        found.add(finding.evaluation.check if finding.evaluation is not None else None)
-        seen = run_state.scenarios.get(finding.scenario or "")
+        found.add(ground.evaluation.check if ground.evaluation is not None else None)
+        seen = run_state.scenarios.get(ground.scenario or "")
         if seen is not None and len(seen.steps) < wanted[seen.began.subject]:
             found.add(None)
     return frozenset(found or {None})

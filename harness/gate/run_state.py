@@ -38,8 +38,8 @@ class RunState:
         self.scenarios: dict[str, ScenarioSeen] = {}
         self.faults: dict[str, FaultSeen] = {}
         # Drills and soak parts that were observed, by name.
-        self.drills: dict[str, Finished[DrillFacts]] = {}
-        self.soaks: dict[str, Finished[SoakFacts]] = {}
+        self.drills: dict[str, Finished[DrillOutcome[DrillFacts]]] = {}
+        self.soaks: dict[str, Finished[DrillOutcome[SoakFacts]]] = {}
         # Soak parts that did not end, and the journalled events of each.
         self.broken_off: dict[str, Sequence[SoakEvent]] = {}
         self._soaked: dict[str, list[SoakEvent]] = {}
@@ -247,7 +247,7 @@ class RunState:
     def _on_notice(self, record: Record) -> None:
         self.notices.append(f"{record.subject}: {read(records.Text, record.data)['text']}")
 
-    def observed(self, fact: schema.Fact[F]) -> Iterator[tuple[str, Finished[F]]]:
+    def observed(self, fact: schema.Fact[F]) -> Iterator[tuple[str, Finished[DrillOutcome[F]]]]:
         """The drills, or soak parts, of the newest look, each with its ledger.
 
         Facts that this version cannot read are left out; checks report them.
@@ -263,7 +263,7 @@ class RunState:
                 continue
             yield name, Finished(outcome=outcome, at=seen.at, took_s=seen.took_s)
 
-    def drilled(self, name: str) -> Finished[DrillFacts] | None:
+    def drilled(self, name: str) -> Finished[DrillOutcome[DrillFacts]] | None:
         """A drill that this run completed, in this session or an earlier one."""
         self._remember()
         done = self.drills.get(name)

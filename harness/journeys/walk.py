@@ -15,8 +15,9 @@ from functools import partial
 from pydantic import JsonValue
 
 from harness.core.errors import ConfigError, HarnessError, TimedOut
+from harness.core.interrupts import uninterrupted
 from harness.core.names import Names, is_secret
-from harness.core.waiting import uninterrupted, until
+from harness.core.waiting import until
 from harness.facts import journeys as facts
 from harness.facts.drills import EndReason
 from harness.facts.journeys import Act, Made, Step, Stopped, Walk

@@ -14,12 +14,11 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Protocol
 
 from harness.core.errors import HarnessError, NotProven, TimedOut, in_words
 from harness.core.parallel import in_each, within
 from harness.core.waiting import until
-from harness.ledger import platform
+from harness.ledger import targets
 from harness.ledger.checker import Found, Reading, kind_of, results
 from harness.ledger.history import HistoryReader, whole_lines
 from harness.ledger.result import LedgerResult
@@ -138,7 +137,7 @@ def recovered(
     """
     if not (folder / "book").exists():
         raise NotProven(f"there is no history of the ledger in {folder}")
-    if not platform.is_there(reach.kube, space):
+    if not targets.is_there(reach.kube, space):
         gone = f"the ledger's namespace {space} is gone"
         return judge(folder, names, _unless_read(folder, names, gone), broken_off=True)
     machines = reach.profile.cluster().machines
@@ -146,34 +145,35 @@ def recovered(
         owned.renewed(reach.kube, space, run.partition("/")[0]),
         closing(Tunnels(reach.profile.access.ssh, machines)) as tunnels,
     ):
-        ground = platform.Platform(reach, space, hide=hide)
+        there = targets.LedgerTargets(reach, space, hide=hide)
 
-        def stage(kind: str) -> WriterSetup:
-            ground.found([kind])
-            return ground.stage(tunnels, run=run, seed=seed)
+        def setup_of(kind: str) -> WriterSetup:
+            there.found([kind])
+            return there.writer_setup(tunnels, run=run, seed=seed)
 
-        results = read_again(stage, names, folder=folder)
+        results = read_again(setup_of, names, folder=folder)
     # Delete last: a harness that is interrupted before this can read everything again.
     reach.kube.delete(f"/api/v1/namespaces/{space}")
     return results
 
 
-class Staging(Protocol):
-    """Returns the setup of a kind's writers; raises HarnessError while it is not ready."""
-
-    def __call__(self, kind: str) -> WriterSetup: ...
-
-
 def read_again(
-    staging: Staging, names: Collection[str], *, folder: Path, within_s: float = _READS_WITHIN_S
+    setup_of: Callable[[str], WriterSetup],
+    names: Collection[str],
+    *,
+    folder: Path,
+    within_s: float = _READS_WITHIN_S,
 ) -> Mapping[str, LedgerResult]:
-    """Read back the kinds in parallel, and compare with the history."""
+    """Read back the kinds in parallel, and compare with the history.
+
+    ``setup_of`` gives the setup of a kind's writers, or raises HarnessError while it is not ready.
+    """
     after_us = max((at for *_, at in HistoryReader(folder / "book")), default=0)
     troubles: dict[str, list[str]] = {kind: [] for kind in names}
 
     def read(kind: str) -> None:
         try:
-            with _writers(staging, kind, within_s) as writers:
+            with _writers(setup_of, kind, within_s) as writers:
                 for writer in writers:
                     problem = read_back(writer, folder, within_s=within_s, after_us=after_us)
                     # A reading that the killed harness made after all writes is as good.
@@ -187,12 +187,14 @@ def read_again(
 
 
 @contextlib.contextmanager
-def _writers(staging: Staging, kind: str, within_s: float) -> Iterator[Sequence[Writer]]:
+def _writers(
+    setup_of: Callable[[str], WriterSetup], kind: str, within_s: float
+) -> Iterator[Sequence[Writer]]:
     said = [""]
 
     def made() -> Sequence[Writer]:
         try:
-            return WRITERS[kind](staging(kind))
+            return WRITERS[kind](setup_of(kind))
         except HarnessError as error:
             said.append(in_words(error))
             return ()

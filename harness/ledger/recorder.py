@@ -15,7 +15,7 @@ from typing import TypeVar
 from harness.core.errors import ConfigError, NeverSent, NotProven, TimedOut, in_words
 from harness.core.parallel import within
 from harness.core.waiting import until
-from harness.ledger import platform
+from harness.ledger import targets
 from harness.ledger.checker import kind_of
 from harness.ledger.history import DUE, FAIL, INFO, OK, TOTAL, History
 from harness.ledger.read_back import judge, read_back
@@ -36,7 +36,7 @@ _ENDS_WITHIN_S = ANSWERS_WITHIN_S + 5.0
 
 
 class Recorder:
-    """A running ledger. Its folder holds the ``book`` and, at the end, the files read back.
+    """A running ledger; its folder holds the history (``book``), and at the end what was read back.
 
     ``space`` is the namespace of the targets.
 
@@ -57,7 +57,7 @@ class Recorder:
         self.space = space
         self._writers = writers
         self._every_s = 1.0 / rate_per_s
-        self._book = History(folder / "book", run)
+        self._history = History(folder / "book", run)
         self._stop = threading.Event()
         self._acknowledged: Counter[str] = Counter()
         self._last = dict.fromkeys(writers, time.monotonic())
@@ -91,7 +91,7 @@ class Recorder:
 
     def mark(self, name: str = FAULT) -> None:
         """Begin a phase of the result; the phase of the first fault has the name FAULT."""
-        self._book.mark(name)
+        self._history.mark(name)
 
     @property
     def acknowledged(self) -> Mapping[str, int]:
@@ -122,14 +122,14 @@ class Recorder:
             thread.join(max(0.0, deadline + _READS_WITHIN_S - time.monotonic()))
             if thread.is_alive():
                 self._troubles[kind].append("reading back did not end")
-        self._book.close()
+        self._history.close()
         return judge(self.folder, self._writers, self._troubles)
 
     def close(self) -> None:
         """End all writing, also without a result."""
         self._end()
         with contextlib.suppress(NotProven):  # the writers got this error too
-            self._book.close()
+            self._history.close()
         for writers in self._writers.values():
             for writer in writers:
                 writer.close()
@@ -152,7 +152,7 @@ class Recorder:
         if not self._stop.is_set():
             self._stop.set()
             with contextlib.suppress(NotProven):  # the writers got this error too
-                self._book.stop()
+                self._history.stop()
         deadline = time.monotonic() + _ENDS_WITHIN_S
         threads, self._threads = self._threads, []
         for thread in threads:
@@ -166,8 +166,8 @@ class Recorder:
         for seq in count():
             if self._stop.wait(max(0.0, due - time.monotonic())):
                 return
-            self._book.invoke(writer.name, seq)
-            self._book.settle(self._sent(writer, seq), writer.name, seq)
+            self._history.invoke(writer.name, seq)
+            self._history.settle(self._sent(writer, seq), writer.name, seq)
             # Late writes are skipped: a ledger is no load.
             due = max(due + self._every_s, time.monotonic())
 
@@ -189,7 +189,7 @@ class Recorder:
         return OK
 
     def _count(self, bank: Counted) -> None:
-        self._book.count(DUE, bank.name, bank.due)
+        self._history.count(DUE, bank.name, bank.due)
         while not self._stop.wait(_COUNTS_EVERY_S):
             # A failed count is skipped; the result has the number of counts.
             with contextlib.suppress(Exception):
@@ -202,7 +202,7 @@ class Recorder:
             what=f"the total of {bank.name}",
             abandon=bank.stop_counting,
         )
-        self._book.count(TOTAL, bank.name, total)
+        self._history.count(TOTAL, bank.name, total)
 
     def _read_back(self, kind: str, deadline: float) -> None:
         for writer in self._writers[kind]:
@@ -263,24 +263,24 @@ def recording(
     machines, storage = reach.profile.cluster().machines, reach.profile.storage
     keeps = storage is not None and storage.reclaim_policy == "Retain"
     with (
-        platform.namespace(reach.kube, run.partition("/")[0], keeps_volumes=keeps) as space,
+        targets.namespace(reach.kube, run.partition("/")[0], keeps_volumes=keeps) as space,
         closing(Tunnels(reach.profile.access.ssh, machines)) as tunnels,
     ):
-        ground = platform.Platform(reach, space, hide=hide)
-        ground.deploy(names)
-        stage = ground.stage(tunnels, run=run, seed=seed)
-        with recorded(stage, names, folder=folder, rate_per_s=rate_per_s) as recorder:
+        there = targets.LedgerTargets(reach, space, hide=hide)
+        there.deploy(names)
+        setup = there.writer_setup(tunnels, run=run, seed=seed)
+        with recorded(setup, names, folder=folder, rate_per_s=rate_per_s) as recorder:
             yield recorder
 
 
 @contextlib.contextmanager
 def recorded(
-    stage: WriterSetup, names: Collection[str], *, folder: Path, rate_per_s: float
+    setup: WriterSetup, names: Collection[str], *, folder: Path, rate_per_s: float
 ) -> Iterator[Recorder]:
     """Record a ledger on an existing setup."""
-    writers = {name: WRITERS[name](stage) for name in names}
+    writers = {name: WRITERS[name](setup) for name in names}
     with closing(
-        Recorder(writers, folder=folder, run=stage.run, rate_per_s=rate_per_s, space=stage.space)
+        Recorder(writers, folder=folder, run=setup.run, rate_per_s=rate_per_s, space=setup.space)
     ) as recorder:
         recorder.start()
         recorder.steady()

@@ -18,7 +18,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
 from harness.core.errors import NotProven, TimedOut
-from harness.core.waiting import uninterrupted, until
+from harness.core.interrupts import uninterrupted
+from harness.core.waiting import until
 from harness.facts.loads import Offered
 from harness.load.results import Histogram, Results, read
 from harness.load.spec import DESERTED, UNCALLED, LoadSpec
@@ -202,7 +203,8 @@ class Running:
         return read(self._seen, self._spec, ended=time.monotonic())
 
     def _words(self) -> str:
-        return self._said.read_text(encoding="utf-8", errors="replace").strip()[-_TAIL:] or "mute"
+        said = self._said.read_text(encoding="utf-8", errors="replace").strip()
+        return said[-_TAIL:] or "it wrote no message"
 
 
 def offer(spec: LoadSpec) -> Offered:

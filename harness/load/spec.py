@@ -14,6 +14,7 @@ from itertools import accumulate
 from math import ceil, inf, sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from harness.core.declared import PORT_OF
 from harness.core.errors import ConfigError, NotProven
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 ON_TIME_S = 1.0
 # Beyond its stages and its last answers: the start of the generator.
 _MORE_S = 60.0
-PORTS = {"http": 80, "https": 443}
 # The exit statuses of a worker that no master called for five minutes, and of one whose master
 # ended before it gave out a load: it was the master of the load before.
 UNCALLED, DESERTED = 3, 4
@@ -228,7 +228,7 @@ class LoadSpec:
 
     def host_of(self, page: Page) -> str:
         """The Host header of a request: with the port unless it is the scheme's default."""
-        usual = self.port == PORTS[self.scheme]
+        usual = self.port == PORT_OF[self.scheme]
         return page.host if usual else f"{page.host}:{self.port}"
 
     @property
@@ -359,7 +359,7 @@ def old_spec(new: LoadSpec, baseline: LoadBaseline) -> LoadSpec:
         new,
         addresses=[str(it) for it in baseline.addresses],
         scheme=baseline.scheme,
-        port=baseline.port or PORTS[baseline.scheme],
+        port=baseline.port or PORT_OF[baseline.scheme],
         authority=None if baseline.authority is None else str(baseline.authority),
         pages=there(new.pages),
         journeys=[it._replace(pages=there(it.pages)) for it in new.journeys],

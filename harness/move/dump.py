@@ -20,7 +20,7 @@ from harness.backup.restore import database
 from harness.backup.restore.side import Failed
 from harness.backup.restore.side import Side as Place
 from harness.core.errors import HarnessError, NotProven, Refused
-from harness.core.waiting import BY_HAND, uninterrupted
+from harness.core.interrupts import BY_HAND, uninterrupted
 from harness.facts.databases import Database
 from harness.facts.dump import Dumped, Step, Stopped
 from harness.facts.schema import Known, OrUnknown, attempt

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.core.errors import HarnessError, Refused
-from harness.core.waiting import uninterrupted
+from harness.core.interrupts import uninterrupted
 from harness.facts.switch import BACK, THERE, Leg, Switched
 from harness.ledger.recorder import Recorder
 from harness.ledger.result import LedgerResult

@@ -14,7 +14,8 @@ from typing import Protocol
 
 from harness.checks.shift_answers import in_words, is_front_sick, is_source_sick, quality, shows
 from harness.core.errors import HarnessError, NotProven, TimedOut
-from harness.core.waiting import uninterrupted, until
+from harness.core.interrupts import uninterrupted
+from harness.core.waiting import until
 from harness.facts.schema import Unknown, attempt
 from harness.facts.shift import NoReturn, Quality, Return, Sessions, Shift, Step, Window
 from harness.move import no_return

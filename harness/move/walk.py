@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from harness.core.errors import in_words
-from harness.core.waiting import BY_HAND, uninterrupted
+from harness.core.interrupts import BY_HAND, uninterrupted
 from harness.facts.switch import Step, StepTaken, Stopped
 from harness.move.side import NotMet
 

@@ -23,7 +23,7 @@ from harness.core.parallel import in_each
 from harness.facts.parity import PARITY, Compared, Difference
 from harness.facts.schema import attempt, dump
 from harness.probes.probe import Timing
-from harness.settings.parity import Front, Parity, ParityRequest, SentRequest
+from harness.settings.parity import Parity, ParityRequest, SentRequest, WebAddress
 from harness.transport import ExternalClient, Reach
 from harness.transport.protocols import EntryPoint, Response
 
@@ -90,7 +90,7 @@ def _compared(outside: ExternalClient, declared: Parity, request: ParityRequest)
 
 
 def asked(
-    outside: ExternalClient, request: SentRequest, front: Front, host: str
+    outside: ExternalClient, request: SentRequest, front: WebAddress, host: str
 ) -> tuple[Response, float]:
     """One answer, and how long it took in milliseconds; NotProven for one that is too long."""
     entry = EntryPoint(front.scheme, front.number)

@@ -13,12 +13,12 @@ from functools import partial
 from typing import Literal
 
 from harness.core.errors import ConfigError, HarnessError, NotProven, TransportError
+from harness.core.interrupts import uninterrupted
 from harness.core.names import Names, document_of, is_secret, kept
-from harness.core.waiting import uninterrupted
 from harness.facts.parity import Compared, Difference, Sent, Sides, Writes
 from harness.facts.schema import Item, attempt
 from harness.probes.parity import asked, differences_of
-from harness.settings.parity import Front, ParityRequest, SentRequest
+from harness.settings.parity import ParityRequest, SentRequest, WebAddress
 from harness.transport import ExternalClient, Reach
 from harness.transport.protocols import Response
 
@@ -31,7 +31,7 @@ class _Side:
     """One platform, and the names that its answers gave."""
 
     outside: ExternalClient
-    front: Front
+    front: WebAddress
     writes: Mapping[str, ParityRequest]
     is_new: bool
     names: Names

@@ -43,7 +43,7 @@ _OWN_PODS = (
     *_EXEC,
 )
 
-# For the evidence of a failure (harness.report.evidence), beside what the probes need.
+# For the evidence of a failure (harness.pytest_gate.evidence), beside what the probes need.
 EVIDENCE: tuple[Permission, ...] = (
     *_may("pods/log", "get"),
     *(

@@ -12,10 +12,10 @@ from functools import partial
 from typing import TypeVar
 
 from harness.core.errors import HarnessError, NotProven, Refused, Unhealed, in_words
+from harness.core.interrupts import BY_HAND
 from harness.core.model import JSON, Observation, Outcome
 from harness.core.notices import collecting
 from harness.core.parallel import CallResult
-from harness.core.waiting import BY_HAND
 from harness.drill.service import DrillService
 from harness.facts.drills import DRILLS, LEDGER, SOAK
 from harness.facts.dump import DUMP, Dumped
@@ -33,7 +33,7 @@ from harness.probes.probe import LookScheduler
 from harness.pytest_gate.catalogue import Scenario
 from harness.record import records
 from harness.record.journal import Journal, Record
-from harness.record.records import Data, Done, DrillOutcome, F, Finished, Kind, observed
+from harness.record.records import Data, DrillOutcome, F, Finished, Kind, observed
 from harness.transport import Reach
 from harness.transport.objects import must
 
@@ -161,12 +161,12 @@ class Run:
             drilling = self._allowed(f"{name} injects faults")
             self._refuse_twice(name)
             drilling.require_time(name)
-            before = self._finished(DRILLS, name, lambda: drilling.carry_out(name, self))
+            before = self._carried_out(DRILLS.name, name, lambda: drilling.carry_out(name, self))
             if before is not None:
-                self._tell(DRILLS, {name: before})
+                self._observe_results(DRILLS, {name: before})
                 self._end_early(by_hand=before.outcome.by_hand, unhealed=before.outcome.unhealed)
             return
-        self._tell(DRILLS, {name: before})
+        self._observe_results(DRILLS, {name: before})
 
     def soak(self) -> None:
         """Soak for the requested time, less the time that earlier sessions of this run soaked.
@@ -183,19 +183,19 @@ class Run:
             if name in parts:
                 continue
             recover = partial(drilling.recover, name, events, self.run_state.left, self)
-            done = self._finished(SOAK, name, recover)
+            done = self._carried_out(SOAK.name, name, recover)
             if done is None:
                 return
             parts[name] = done
-            self._tell(SOAK, parts)  # at once: the targets it wrote to are gone now
+            self._observe_results(SOAK, parts)  # at once: the targets it wrote to are gone now
         if not drilling.is_soaked([done.outcome for done in parts.values()]):
             name = f"part {len(parts) + 1}"
             before = [done.outcome for done in parts.values()]
-            done = self._finished(SOAK, name, lambda: drilling.soak(name, before, self))
+            done = self._carried_out(SOAK.name, name, lambda: drilling.soak(name, before, self))
             if done is None:
                 return
             parts[name] = done
-        self._tell(SOAK, parts)
+        self._observe_results(SOAK, parts)
         last = list(parts.values())[-1].outcome
         self._end_early(by_hand=last.by_hand, unhealed=last.unhealed)
 
@@ -259,9 +259,9 @@ class Run:
         done = self._carried_out(fact.name, place, lambda: work(drilling))
         if done is None:
             return
-        data = observed(place, done.at, done.took_s, dump(done.value))
+        data = observed(place, done.at, done.took_s, dump(done.outcome))
         self.write(Kind.OBSERVATION, fact.name, data)
-        self._end_early(by_hand=by_hand(done.value))
+        self._end_early(by_hand=by_hand(done.outcome))
 
     def _ask_for(self, *probes: str) -> None:
         for probe in probes:
@@ -284,13 +284,7 @@ class Run:
                     remedy="./cutover heal if anything is left of it; then start a new run",
                 )
 
-    def _finished(
-        self, fact: Fact[F], name: str, work: Callable[[], DrillOutcome[F]]
-    ) -> Finished[F] | None:
-        done = self._carried_out(fact.name, name, work)
-        return Finished(outcome=done.value, at=done.at, took_s=done.took_s) if done else None
-
-    def _carried_out(self, probe: str, name: str, work: Callable[[], T]) -> Done[T] | None:
+    def _carried_out(self, probe: str, name: str, work: Callable[[], T]) -> Finished[T] | None:
         """The result of the work; None when it broke off, which is observed.
 
         The work starts after all looks have ended.
@@ -313,7 +307,7 @@ class Run:
             return None
         finally:
             self._notice(probe, notices)
-        return Done(outcome, at, time.monotonic() - began)
+        return Finished(outcome=outcome, at=at, took_s=time.monotonic() - began)
 
     def _end_early(self, *, by_hand: bool, unhealed: str | None = None) -> None:
         """After a manual stop or an unhealed fault: judge what is known, then end the scenario."""
@@ -328,7 +322,9 @@ class Run:
                 with suppress(AssertionError, NotProven):
                     self.require(step.text)
 
-    def _tell(self, fact: Fact[F], done: Mapping[str, Finished[F]]) -> None:
+    def _observe_results(
+        self, fact: Fact[F], done: Mapping[str, Finished[DrillOutcome[F]]]
+    ) -> None:
         """Observe the results and those of their ledgers."""
         self.write(Kind.LOOK, fact.name, records.Look(targets=list(done)))
         for name, it in done.items():

@@ -44,7 +44,7 @@ RESUMABLE = timedelta(hours=24)
 _RECORDED_VERSIONS = ("kubernetes", "paramiko", "pytest", "pytest-bdd")
 
 
-def declare(parser: pytest.Parser) -> None:
+def add_options(parser: pytest.Parser) -> None:
     """Add the gate's options to those of pytest."""
     group = parser.getgroup("gate", "the gate")
     group.addoption("--cluster", default="lab", help="cluster profile, by name or path")
@@ -116,7 +116,7 @@ def profile_of(config: pytest.Config) -> Profile:
     return profile.model_copy(update={"loads": (load,), "load_baseline": baseline})
 
 
-def of_drills(config: pytest.Config, profile: Profile) -> Options:
+def drill_options(config: pytest.Config, profile: Profile) -> Options:
     """The command line's options for drills and soaks; ConfigError for an unknown name."""
     option = config.option
     profile.require_machines(option.machine)
@@ -213,10 +213,10 @@ def plan_run(asked: Asked, profile: Profile) -> Manifest:
     week = gates.last_week if asked.week is None else asked.week
     due = gates.due(week)
     gates.require_due(asked.only, week)
-    strangers = sorted(set(profile.targets) - {it.id for it in gates.requirements})
-    if strangers:
+    unknown = sorted(set(profile.targets) - {it.id for it in gates.requirements})
+    if unknown:
         raise ConfigError(
-            f"the profile {profile.name} has targets for unknown {', '.join(strangers)}",
+            f"`targets:` of profile {profile.name} names what no gate has: {', '.join(unknown)}",
             remedy="name a requirement of scenarios/gates",
         )
     cluster = profile.cluster()
@@ -316,12 +316,12 @@ def _may_resume(asked: Asked, run_state: RunState, profile: Profile) -> None:
 
 def _settled(run_state: RunState) -> frozenset[str]:
     """The scenarios with a complete result, good or bad."""
-    findings = [finding for judged in judge(run_state).judged for finding in judged.findings]
-    unknown = {it.scenario for it in findings if it.outcome is Outcome.NOT_PROVEN}
+    grounds = [ground for judged in judge(run_state).judged for ground in judged.grounds]
+    unknown = {it.scenario for it in grounds if it.outcome is Outcome.NOT_PROVEN}
     return frozenset(
-        finding.scenario
-        for finding in findings
-        if finding.scenario is not None and finding.scenario not in unknown
+        ground.scenario
+        for ground in grounds
+        if ground.scenario is not None and ground.scenario not in unknown
     )
 
 

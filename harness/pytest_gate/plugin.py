@@ -20,8 +20,8 @@ import pytest
 
 from harness import checks, probes, transport
 from harness.core.errors import ConfigError, HarnessError, NotProven, Refused
+from harness.core.interrupts import BY_HAND, uninterrupted
 from harness.core.model import Exit
-from harness.core.waiting import uninterrupted
 from harness.drill.service import DrillService
 from harness.gate import Judgement
 from harness.pytest_gate import launch
@@ -29,13 +29,13 @@ from harness.pytest_gate.bdd_internals import Scenario as BddScenario
 from harness.pytest_gate.bdd_internals import Step, scenario_of
 from harness.pytest_gate.catalogue import Scenario
 from harness.pytest_gate.engine import Run
+from harness.pytest_gate.evidence import Piece, collect
 from harness.pytest_gate.reporting import GateCaller, GateHooks, TestPhase, phase, worst
 from harness.pytest_gate.step_rules import StepGuard, undefined, worst_from
 from harness.record import records
 from harness.record.bundle import pack
 from harness.record.records import Kind
 from harness.report import draw, summary_lines
-from harness.report.evidence import Piece, collect
 from harness.transport import Reach
 
 WEEKS = range(1, 11)
@@ -49,7 +49,7 @@ _PROVES_NOTHING = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    launch.declare(parser)
+    launch.add_options(parser)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -117,7 +117,7 @@ class GateSession:
         profile = launch.profile_of(config)
         self._hook = cast(GateCaller, config.hook)
         self._guard = StepGuard()
-        options = launch.of_drills(config, profile)
+        options = launch.drill_options(config, profile)
         with ExitStack() as stack:
             reach = stack.enter_context(transport.connect(profile))
             self._opened = launch.open_run(asked, profile, checks.CHECKS)
@@ -276,7 +276,7 @@ class GateSession:
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         by_pytest = excinfo.errisinstance((pytest.Session.Interrupted, pytest.exit.Exception))
-        reason = str(excinfo.value) if by_pytest else "stopped by hand"
+        reason = str(excinfo.value) if by_pytest else BY_HAND
         self.run.write(Kind.INTERRUPTED, "session", records.Reason(reason=reason))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

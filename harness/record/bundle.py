@@ -239,7 +239,7 @@ def verify(bundle: Path, believed: Mapping[str, str]) -> Verified:
     ``believed`` maps the fingerprint of a key to the name under which it was pinned.
     """
     if not bundle.is_file():
-        raise ConfigError(f"there is no bundle {bundle}")
+        raise ConfigError(f"there is no bundle {bundle}", remedy="./cutover history lists the runs")
     changed, doubts, signer = list[str](), list[str](), None
     signature = bundle.with_name(f"{bundle.name}.sig")
     try:

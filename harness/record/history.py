@@ -38,7 +38,7 @@ def read_manifest(folder: Path) -> Manifest:
     return found[0]
 
 
-def recorded(folder: Path) -> tuple[Turn, ...]:
+def recorded_turns(folder: Path) -> tuple[Turn, ...]:
     """The turns of a run's soak, in order; none when it was no soak, NotProven when damaged."""
     turns: list[Turn] = []
     records = (it for it in JournalReader(folder) if it.kind == "turn")
@@ -51,7 +51,7 @@ def chosen_turns(folder: Path, numbers: str | None) -> tuple[Turn, ...]:
 
     ConfigError for a value that is no number, and for a turn that the run did not take.
     """
-    turns = {turn.number: turn for turn in recorded(folder)}
+    turns = {turn.number: turn for turn in recorded_turns(folder)}
     if not turns:
         raise ConfigError(f"{folder.name} took no turns", remedy="name a run of ./cutover soak")
     try:

@@ -36,6 +36,8 @@ _CLOSED = -1
 _DECODER = json.JSONDecoder()
 _EVIDENCE = re.compile(r"evidence/[0-9a-f]{64}\.json")
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+# What to do about a journal that is not as it was written.
+_REMEDY = "the run's bundle.tar.zst has the journal as it was signed; without it, start a new run"
 _IN_LINE = ("run", "seq", "at", "mono_s", "kind", "subject", "data")
 
 
@@ -82,7 +84,8 @@ def hand_on(records: Iterable[Record], take: Callable[[Record], object]) -> None
             said = f"{type(error).__name__}: {error}".partition("\n")[0]
             raise NotProven(
                 f"the journal of {record.run} cannot be read: record {record.seq} ({record.kind}): "
-                f"{said}"
+                f"{said}",
+                remedy="check out the commit that wrote it, or start a new run",
             ) from error
 
 
@@ -172,7 +175,7 @@ class Journal:
         dumps(data)
         body = dumps(self._redactor.value(data))
         with self._lock, self._whole():
-            file = self._spill(body) if len(body) > INLINE_BYTES else None
+            file = self._write_evidence(body, "json") if len(body) > INLINE_BYTES else None
             record = Record(
                 run=self.run,
                 seq=self._next_seq,
@@ -207,9 +210,6 @@ class Journal:
     def keep(self, text: str) -> str:
         """Store a text, without its secrets, as an evidence file; returns its name in the run."""
         return self._write_evidence(self._redactor.text(text), "txt")
-
-    def _spill(self, body: str) -> str:
-        return self._write_evidence(body, "json")
 
     def _write_evidence(self, text: str, suffix: str) -> str:
         content = text.encode(errors="replace")
@@ -255,7 +255,9 @@ class JournalReader:
     def must_exist(self) -> Path:
         """The journal's file; ConfigError when there is none."""
         if not self.path.exists():
-            raise ConfigError(f"there is no journal in {self.folder}")
+            raise ConfigError(
+                f"there is no journal in {self.folder}", remedy="./cutover history lists the runs"
+            )
         return self.path
 
     def __iter__(self) -> Iterator[Record]:
@@ -275,7 +277,8 @@ class JournalReader:
                 if record.seq != seq or record.run != run:
                     raise NotProven(
                         f"{self.path}, line {seq}: expected record {seq} of run {run}, "
-                        f"found record {record.seq} of run {record.run}"
+                        f"found record {record.seq} of run {record.run}",
+                        remedy=_REMEDY,
                     )
                 yield record
 
@@ -291,7 +294,8 @@ class JournalReader:
                 raise ValueError("a field is of a wrong type")
             record.moment  # noqa: B018
         except (ValueError, TypeError, RecursionError) as error:
-            raise NotProven(f"{self.path}, line {seq} is damaged: {error}") from error
+            says = f"{self.path}, line {seq} is damaged: {error}"
+            raise NotProven(says, remedy=_REMEDY) from error
         return self._restore(record, record.file) if record.file else record
 
     def _restore(self, record: Record, name: str) -> Record:
@@ -299,7 +303,8 @@ class JournalReader:
         is_ours = _EVIDENCE.fullmatch(name) is not None and path.is_file()
         content = path.read_bytes() if is_ours else b""
         if name != f"evidence/{hashlib.sha256(content).hexdigest()}.json":
-            raise NotProven(f"{self.path}, line {record.seq}: {path} is missing or was changed")
+            says = f"{self.path}, line {record.seq}: {path} is missing or was changed"
+            raise NotProven(says, remedy=_REMEDY)
         return record._replace(data=json.loads(content))
 
 

@@ -303,21 +303,12 @@ class DrillOutcome(Generic[F]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finished(Generic[F]):
-    """A drill or a part of a soak that is over: its result, its time and its duration.
+class Finished(Generic[T]):
+    """Work that is over: what came of it, when it began, and how long it took.
 
     ``at``: UTC seconds since the epoch; ``took_s``: seconds.
     """
 
-    outcome: DrillOutcome[F]
-    at: float
-    took_s: float
-
-
-@dataclass(frozen=True)
-class Done(Generic[T]):
-    """What some work came to, when it began (UTC seconds), and how long it took."""
-
-    value: T
+    outcome: T
     at: float
     took_s: float

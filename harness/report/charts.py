@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from harness.core.model import Outcome, Severity
 from harness.facts.drills import DRILLS, LEDGER, SOAK, LoadFacts, SoakFacts
 from harness.gate import Judged, Judgement, RunState
-from harness.record.records import F, Finished
+from harness.record.records import DrillOutcome, F, Finished
 from harness.report.words import bound, with_unit
 from harness.settings import Target, unit_of
 
@@ -178,7 +178,7 @@ def _spans(run_state: RunState) -> Iterator[Span]:
         yield from _footprints(name, part)
 
 
-def _writes(done: Finished[F]) -> Iterator[Span]:
+def _writes(done: Finished[DrillOutcome[F]]) -> Iterator[Span]:
     """The writers of a ledger, with the longest time without an acknowledgement."""
     start = datetime.fromtimestamp(done.at, UTC)
     for who, tally in done.outcome.tallies.items():
@@ -190,7 +190,7 @@ def _writes(done: Finished[F]) -> Iterator[Span]:
         yield Span(start=start, took_s=done.took_s, words=words, kind="load", marks=gap)
 
 
-def _visits(done: Finished[F], place: str, load: LoadFacts | None) -> Iterator[Span]:
+def _visits(done: Finished[DrillOutcome[F]], place: str, load: LoadFacts | None) -> Iterator[Span]:
     """The visitors of an address, and how many of their requests failed."""
     if load is None or not load["phases"]:
         return
@@ -204,7 +204,7 @@ def _visits(done: Finished[F], place: str, load: LoadFacts | None) -> Iterator[S
     yield Span(start=start, took_s=done.took_s, words=words, kind="load")
 
 
-def _footprints(name: str, part: Finished[SoakFacts]) -> Iterator[Span]:
+def _footprints(name: str, part: Finished[DrillOutcome[SoakFacts]]) -> Iterator[Span]:
     """The times at which footprints were counted."""
     moments = [
         (datetime.fromtimestamp(part.at + it["at_s"], UTC), 0.0)

@@ -21,7 +21,7 @@ from harness.core.model import Outcome, merge
 from harness.gate import Collected, Judged, Judgement, PastRun, RunState, ScenarioSeen
 from harness.pytest_gate.catalogue import Scenario
 from harness.report.charts import bars, timeline
-from harness.report.front import (
+from harness.report.first_page import (
     BARS,
     DRILL_ROWS,
     RISKS,
@@ -74,8 +74,8 @@ class StepLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Play:
-    """A scenario's course."""
+class ScenarioDetail:
+    """How a scenario went, step by step."""
 
     word: Word
     name: str
@@ -86,7 +86,7 @@ class Play:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Detail:
+class RequirementDetail:
     """Everything about a requirement, for engineers."""
 
     word: Word
@@ -107,7 +107,7 @@ class Detail:
     runbook: str
     again: str
     evidence: tuple[tuple[str, str], ...]
-    plays: tuple[Play, ...]
+    scenarios: tuple[ScenarioDetail, ...]
 
 
 def page(judgement: Judgement) -> str:
@@ -172,7 +172,7 @@ def _content(judgement: Judgement) -> dict[str, object]:
         "shift": shift_rows(judgement.run_state),
         "trends": trends(judgement.run_state),
         "again": again(judgement),
-        "shelves": _shelves(run_state),
+        "evidence": _evidence(run_state),
         "collected_for": ", ".join(name.partition(": ")[2] for name in run_state.collections),
         "redacted": sum(run_state.redacted["places"].values()),
         "secrets": len(run_state.redacted["tokens"]),
@@ -181,7 +181,7 @@ def _content(judgement: Judgement) -> dict[str, object]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shelf:
+class TargetEvidence:
     """The evidence from one target: links with words, and the missing pieces with their reasons."""
 
     target: str
@@ -189,10 +189,10 @@ class Shelf:
     missing: tuple[str, ...]
 
 
-def _shelves(run_state: RunState) -> tuple[Shelf, ...]:
+def _evidence(run_state: RunState) -> tuple[TargetEvidence, ...]:
     targets = dict.fromkeys(piece.target for piece in run_state.collected)
     return tuple(
-        Shelf(
+        TargetEvidence(
             target=target,
             links=tuple((it.file, it.what) for it in found if it.file is not None),
             missing=tuple(
@@ -224,7 +224,7 @@ def _looked(judged: Judged) -> str:
     return f"{datetime.fromtimestamp(looked, UTC):%d %b %Y %H:%M:%S} UTC" if looked else ""
 
 
-def _detail(judged: Judged, judgement: Judgement) -> Detail:
+def _detail(judged: Judged, judgement: Judgement) -> RequirementDetail:
     requirement, run_state = judged.requirement, judgement.run_state
     scenarios = run_state.manifest.proving(requirement.id)
     seen = [run_state.scenarios[it.id] for it in scenarios if it.id in run_state.scenarios]
@@ -234,7 +234,7 @@ def _detail(judged: Judged, judgement: Judgement) -> Detail:
         if evaluation.verdict.outcome is not Outcome.PASS
         for place in evaluation.verdict.where
     )
-    return Detail(
+    return RequirementDetail(
         word=OUTCOMES[judged.outcome],
         id=requirement.id,
         title=requirement.title,
@@ -253,7 +253,7 @@ def _detail(judged: Judged, judgement: Judgement) -> Detail:
         runbook=requirement.runbook.strip(),
         again=again(judgement, requirement.id),
         evidence=tuple(_link(name) for name in judged.evidence),
-        plays=tuple(_play(it, judged, run_state.scenarios.get(it.id)) for it in scenarios),
+        scenarios=tuple(_scenario(it, judged, run_state.scenarios.get(it.id)) for it in scenarios),
     )
 
 
@@ -273,17 +273,17 @@ def _link(name: str) -> tuple[str, str]:
     return file, f"{file[:21]}…"
 
 
-def _play(scenario: Scenario, judged: Judged, seen: ScenarioSeen | None) -> Play:
-    findings = [it for it in judged.findings if it.scenario == scenario.id]
-    outcome = merge(it.outcome for it in findings) if findings else judged.outcome
+def _scenario(scenario: Scenario, judged: Judged, seen: ScenarioSeen | None) -> ScenarioDetail:
+    grounds = [it for it in judged.grounds if it.scenario == scenario.id]
+    outcome = merge(it.outcome for it in grounds) if grounds else judged.outcome
     explained = any(step.error for step in seen.steps) if seen else False
-    return Play(
+    return ScenarioDetail(
         word=OUTCOMES[outcome],
         name=scenario.id.partition(": ")[2],
         place=f"features/{scenario.file}:{scenario.line}",
         took=f"{seen.took_s:.1f} s" if seen else "",
         lines=tuple(_lines(scenario, seen)),
-        says=() if explained else tuple(dict.fromkeys(it.reason for it in findings)),
+        says=() if explained else tuple(dict.fromkeys(it.reason for it in grounds)),
     )
 
 
@@ -319,7 +319,10 @@ def print_pdf(folder: Path) -> Path:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise NotProven(f"Chromium printed nothing within {_WITHIN_S:g} s") from error
+            raise NotProven(
+                f"Chromium printed nothing within {_WITHIN_S:g} s",
+                remedy="report.html is drawn; print it again when this computer is less busy",
+            ) from error
     if not target.exists():
         last = done.stderr.strip().rpartition("\n")[2]
         raise NotProven(f"Chromium printed nothing, and ended with {done.returncode}: {last}")

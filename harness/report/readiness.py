@@ -74,7 +74,7 @@ def _by_drill(judgement: Judgement) -> Mapping[str, Sequence[tuple[str, Ground]]
     drills = {it.id: it.drill for it in scenarios if it.drill in wanted}
     found: dict[str, list[tuple[str, Ground]]] = {}
     for judged in judgement.judged:
-        for ground in judged.findings:
+        for ground in judged.grounds:
             drill = drills.get(ground.scenario or "")
             if drill is not None:
                 found.setdefault(drill, []).append((judged.requirement.id, ground))

@@ -41,7 +41,7 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepLine:
+class RunbookStep:
     """A step as it is printed; ``absent`` is why it does not apply to the cluster."""
 
     number: int
@@ -59,12 +59,12 @@ class StepLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PhaseLines:
+class RunbookPhase:
     """A part of the night; ``when`` is when it begins, in words."""
 
     title: str
     when: str
-    steps: tuple[StepLine, ...]
+    steps: tuple[RunbookStep, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,15 +75,15 @@ class Night:
     cluster: str
     cluster_title: str
     newest: str
-    phases: tuple[PhaseLines, ...]
+    phases: tuple[RunbookPhase, ...]
 
     @property
-    def steps(self) -> tuple[StepLine, ...]:
+    def steps(self) -> tuple[RunbookStep, ...]:
         """The steps that apply, in order."""
         return tuple(it for phase in self.phases for it in phase.steps if not it.absent)
 
     @property
-    def unrehearsed(self) -> tuple[StepLine, ...]:
+    def unrehearsed(self) -> tuple[RunbookStep, ...]:
         """The timed steps that no rehearsal of this cluster has brought to their end."""
         return tuple(it for it in self.steps if it.expected and not it.expected.took_s)
 
@@ -128,14 +128,14 @@ class _Writer:
     values: Mapping[str, str]
     past: Past
 
-    def phase(self, phase: Phase) -> PhaseLines:
+    def phase(self, phase: Phase) -> RunbookPhase:
         steps = tuple(map(self._line, phase.steps))
-        return PhaseLines(title=phase.title, when=phase.when, steps=steps)
+        return RunbookPhase(title=phase.title, when=phase.when, steps=steps)
 
-    def _line(self, step: Step) -> StepLine:
+    def _line(self, step: Step) -> RunbookStep:
         cluster = self.profile.cluster()
         absent = {it: why for it, why in cluster.absent.items() if it not in cluster.undeclared}
-        return StepLine(
+        return RunbookStep(
             number=self.runbook.steps.index(step) + 1,
             title=self._filled(step.title),
             why=self._filled(step.why),
@@ -207,7 +207,7 @@ def document(night: Night) -> JSON:
     }
 
 
-def _data(step: StepLine) -> JSON:
+def _data(step: RunbookStep) -> JSON:
     times = step.expected.took_s if step.expected else ()
     plain_step: dict[str, JSON] = asdict(step)
     return plain_step | {
@@ -241,7 +241,7 @@ def markdown(night: Night) -> str:
     return "\n".join(lines)
 
 
-def _step(step: StepLine) -> list[str]:
+def _step(step: RunbookStep) -> list[str]:
     lines = [f"### ☐ {step.number}. {plain(step.title)}", ""]
     if step.absent:
         return [*lines, f"Not on this cluster: {plain(step.absent)}"]

@@ -180,12 +180,12 @@ def junit(judgement: Judgement) -> bytes:
         case = _case(requirements, f"week{requirement.week:02d}", name, took_s)
         _say(case, judged.outcome, judged.reason)
     scenarios = _suite(root, "scenarios", judgement)
-    findings = _by_scenario(judgement)
+    grounds = _by_scenario(judgement)
     for scenario in manifest.scenarios:
         name = f"{' '.join(scenario.requirements)} {scenario.id}"
         took_s = seen[scenario.id].took_s if scenario.id in seen else 0.0
         case = _case(scenarios, scenario.file, name, took_s)
-        outcome, reason = _of(scenario, findings.get(scenario.id, ()), judgement.judged)
+        outcome, reason = _of(scenario, grounds.get(scenario.id, ()), judgement.judged)
         _say(case, outcome, reason)
     for suite in root:
         _finish(suite)
@@ -224,20 +224,20 @@ def _case(suite: ET.Element, classname: str, name: str, took_s: float) -> ET.Ele
 def _by_scenario(judgement: Judgement) -> Mapping[str, Sequence[Ground]]:
     found: dict[str, list[Ground]] = {}
     for judged in judgement.judged:
-        for finding in judged.findings:
-            if finding.scenario is not None:
-                found.setdefault(finding.scenario, []).append(finding)
+        for ground in judged.grounds:
+            if ground.scenario is not None:
+                found.setdefault(ground.scenario, []).append(ground)
     return found
 
 
 def _of(
-    scenario: Scenario, findings: Sequence[Ground], judged: Sequence[Judged]
+    scenario: Scenario, grounds: Sequence[Ground], judged: Sequence[Judged]
 ) -> tuple[Outcome, str]:
-    if not findings:
+    if not grounds:
         moot = [it for it in judged if it.requirement.id in scenario.requirements]
         return merge(it.outcome for it in moot), "; ".join(dict.fromkeys(it.reason for it in moot))
-    outcome = merge(finding.outcome for finding in findings)
-    reasons = dict.fromkeys(it.reason for it in findings if it.outcome is outcome)
+    outcome = merge(ground.outcome for ground in grounds)
+    reasons = dict.fromkeys(it.reason for it in grounds if it.outcome is outcome)
     return outcome, "; ".join(reasons)
 
 

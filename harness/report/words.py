@@ -161,7 +161,7 @@ def next_step(judged: Judged) -> str:
     """The next step: repair a failure, or examine the unknown."""
     if judged.outcome is not Outcome.NOT_PROVEN:
         return judged.requirement.remedy
-    if not any(finding.scenario for finding in judged.findings):
+    if not any(ground.scenario for ground in judged.grounds):
         return "Write the scenario that proves it."
     return "Remove the cause named, then run it again."
 

@@ -9,8 +9,8 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import AfterValidator, Field, model_validator
 
 from harness.core.declared import PostgresDeclared, RoleDeclared
+from harness.settings.field_types import IPv4, Name, OneOrMore, PortNumber, ProfilePath
 from harness.settings.files import Frozen
-from harness.settings.places import IPv4, Name, OneOrMore, PortNumber, ProfilePath
 
 
 class AskedDatabase(Frozen):

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from harness.core.errors import ConfigError
 
@@ -185,8 +186,15 @@ def _validate(model: type[FrozenT], path: Path) -> FrozenT:
     return model.model_validate(read_yaml(path), context={"here": path.resolve().parent})
 
 
+def _in_words(mistake: ErrorDetails) -> str:
+    """A mistake without pydantic's own terms."""
+    if mistake["type"] == "extra_forbidden":
+        return "there is no such key"
+    return mistake["msg"].removeprefix("Value error, ")
+
+
 def _flaws(path: Path, error: ValidationError) -> list[Flaw]:
-    mistakes = {mistake["loc"]: mistake["msg"] for mistake in error.errors()}
+    mistakes = {mistake["loc"]: _in_words(mistake) for mistake in error.errors()}
     # A mistake in a list's item is reported once, at the item, and not at the list too.
     inner = [
         place

@@ -243,7 +243,9 @@ def load_gates(folder: Path = SCENARIOS / "gates") -> Gates:
     ids = [requirement.id for requirement in gates.requirements]
     twice = sorted({name for name in ids if ids.count(name) > 1})
     if twice:
-        raise ConfigError(f"{folder} declares twice: {', '.join(twice)}")
+        raise ConfigError(
+            f"{folder} declares twice: {', '.join(twice)}", remedy="./cutover lint says where"
+        )
     return gates
 
 
@@ -298,11 +300,15 @@ def load_waivers(
     for waiver in waivers:
         if waiver.requirement not in known:
             raise ConfigError(
-                f"a waiver in {folder} names an unknown requirement: {waiver.requirement}"
+                f"a waiver in {folder} names an unknown requirement: {waiver.requirement}",
+                remedy="./cutover lint says in which file",
             )
     ours = tuple(waiver for waiver in waivers if waiver.cluster == cluster)
     ids = [waiver.what for waiver in ours]
     twice = sorted({name for name in ids if ids.count(name) > 1})
     if twice:
-        raise ConfigError(f"two waivers for {', '.join(twice)} on the cluster {cluster}")
+        raise ConfigError(
+            f"two waivers for {', '.join(twice)} on the cluster {cluster}",
+            remedy="./cutover lint says in which files; keep one",
+        )
     return ours

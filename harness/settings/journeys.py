@@ -22,13 +22,23 @@ from harness.core.errors import ConfigError
 from harness.core.names import GIVEN, names_in
 from harness.facts.journeys import JOURNEYS, Act
 from harness.settings.databases import DatabaseServer
+from harness.settings.field_types import (
+    READING,
+    Host,
+    Method,
+    Name,
+    OneOrMore,
+    Pointer,
+    Scalar,
+    Status,
+    UrlPath,
+    Variable,
+)
 from harness.settings.files import SCENARIOS, Frozen, names, parse
-from harness.settings.places import Name, OneOrMore, UrlPath
-from harness.settings.services import Host, PodCommand, Pointer, Scalar, Status, Variable
+from harness.settings.services import PodCommand
 
 JOURNEYS_FOLDER = SCENARIOS / "journeys"
 _GIB = 1024**3
-_READS = ("GET", "HEAD", "OPTIONS")
 
 Text = Annotated[str, Field(min_length=1)]
 HostText = Annotated[str, Field(pattern=r"^[a-z0-9{][a-z0-9{}:_.-]*$", max_length=253)]
@@ -38,7 +48,7 @@ class JourneyRequest(Frozen):
     """A request, and the answer that it must have."""
 
     # The method.
-    method: Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"] = "GET"
+    method: Method = "GET"
     # The Host header; None: that of the journey.
     host: HostText | None = None
     # The path, with its query.
@@ -63,7 +73,7 @@ class JourneyRequest(Frozen):
     @property
     def changes_something(self) -> bool:
         """True if it does, by its own word or else by its method."""
-        return self.method not in _READS if self.writes is None else self.writes
+        return self.method not in READING if self.writes is None else self.writes
 
     @model_validator(mode="after")
     def _writes_once(self) -> Self:

@@ -15,14 +15,23 @@ from pydantic import Field, JsonValue, model_validator
 
 from harness.core.names import names_in
 from harness.settings.drills import Span
+from harness.settings.field_types import (
+    READING,
+    Host,
+    IPv4,
+    Method,
+    Pointer,
+    PortNumber,
+    ProfilePath,
+    Status,
+    UrlPath,
+    Variable,
+)
 from harness.settings.files import SCENARIOS, Frozen, Named, find, names
-from harness.settings.places import IPv4, PortNumber, ProfilePath, UrlPath
-from harness.settings.services import Host, Pointer, Status, Variable
 
 LOADS = SCENARIOS / "load"
 _MOST_PER_S = 200.0
 _LONGEST_S = 3600.0
-_READS = ("GET", "HEAD", "OPTIONS")
 # Every visitor of a load has these.
 VISITORS_OWN = frozenset({"number", "run"})
 
@@ -53,7 +62,7 @@ class LoadStep(Frozen):
     # Seconds of the pause before it: the least and the most.
     think_s: Span = (0.0, 0.0)
     # The method.
-    method: Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"] = "GET"
+    method: Method = "GET"
     # The Host header; None: each site of the profile in turn.
     host: Host | None = None
     # The path, with its query.
@@ -74,7 +83,7 @@ class LoadStep(Frozen):
     @property
     def changes_something(self) -> bool:
         """True if the request needs --allow-disruption."""
-        return self.method not in _READS if self.writes is None else self.writes
+        return self.method not in READING if self.writes is None else self.writes
 
 
 class LoadJourney(Frozen):
@@ -118,7 +127,7 @@ class Load(Named):
     seed: int = 1
     # The parts of a load that ends; without them it goes on as long as the drill.
     stages: tuple[LoadStage, ...] = ()
-    # Of 100 answers of a stage, the slowest but one takes at most so long.
+    # The time within which 99 % of a stage's requests must be answered.
     p99_ms: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")

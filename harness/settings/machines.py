@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 from pydantic import Field, IPvAnyNetwork
 
 from harness.core.declared import Machine
+from harness.settings.field_types import IPv4, Name, OneOrMore, ProfilePath
 from harness.settings.files import Frozen
-from harness.settings.places import IPv4, Name, OneOrMore, ProfilePath
 
 
 class SshAccess(Frozen):

@@ -9,11 +9,20 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
+from harness.core.declared import PORT_OF
 from harness.core.declared_platform import ParityRule
 from harness.core.names import GIVEN, names_in
+from harness.settings.field_types import (
+    READING,
+    Host,
+    IPv4,
+    Method,
+    Pointer,
+    PortNumber,
+    UrlPath,
+    Variable,
+)
 from harness.settings.files import Frozen
-from harness.settings.places import IPv4, PortNumber, UrlPath
-from harness.settings.services import Host, Pointer, Variable
 
 # No rule may touch these: a 404 is not a 200 (diffy#75).
 _WHOLE = ("status", "answer")
@@ -27,7 +36,7 @@ def _is_expression(given: str) -> str:
     return given
 
 
-class Front(Frozen):
+class WebAddress(Frozen):
     """Where a platform takes requests."""
 
     # Its address.
@@ -40,17 +49,14 @@ class Front(Frozen):
     @property
     def number(self) -> int:
         """The port, or that of the scheme."""
-        return self.port or {"http": 80, "https": 443}[self.scheme]
-
-
-_READS = ("GET", "HEAD", "OPTIONS")
+        return self.port or PORT_OF[self.scheme]
 
 
 class SentRequest(Frozen):
     """A request as it is sent."""
 
     # The method.
-    method: Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"] = "GET"
+    method: Method = "GET"
     # The Host header.
     host: Host
     # The host on the new platform, where that changes on purpose.
@@ -85,7 +91,7 @@ class ParityRequest(SentRequest):
 
     @model_validator(mode="after")
     def _says_that_it_writes(self) -> Self:
-        if self.method not in _READS and not self.writes:
+        if self.method not in READING and not self.writes:
             raise ValueError(f"{self.method} changes something: say `writes: true`")
         if (self.keep or self.removes) and not self.writes:
             raise ValueError("only a request that writes has `keep:` and `removes:`")
@@ -119,9 +125,9 @@ class Parity(Frozen):
     """The same requests to the old and the new platform."""
 
     # The old platform's front.
-    old: Front
+    old: WebAddress
     # The new platform's front.
-    new: Front
+    new: WebAddress
     # Each request, by a name for reports.
     requests: Mapping[str, ParityRequest] = Field(min_length=1)
     # What may differ.

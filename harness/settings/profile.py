@@ -25,19 +25,19 @@ from harness.settings.access import AccountName, Privileges, ServiceAccount
 from harness.settings.databases import Pairs, Postgres, Queues, Sessions, declared_roles
 from harness.settings.drills import Commands, DrillChange, KnownPods, Ledger, Power
 from harness.settings.dump import Dump
-from harness.settings.files import SCENARIOS, Frozen, parse
-from harness.settings.gates import TargetChange
-from harness.settings.journeys import NamedJourneys
-from harness.settings.loads import LoadBaseline, LoadWorkers, find_load
-from harness.settings.machines import Access, Kubernetes, MachineSettings, Stack, Units
-from harness.settings.parity import Parity
-from harness.settings.places import (
+from harness.settings.field_types import (
     AddressRange,
     ExposedPort,
     Name,
     ProfilePath,
     ports_of,
 )
+from harness.settings.files import SCENARIOS, Frozen, parse
+from harness.settings.gates import TargetChange
+from harness.settings.journeys import NamedJourneys
+from harness.settings.loads import LoadBaseline, LoadWorkers, find_load
+from harness.settings.machines import Access, Kubernetes, MachineSettings, Stack, Units
+from harness.settings.parity import Parity
 from harness.settings.provision import Disks, recorded_disks
 from harness.settings.restore import Restore
 from harness.settings.services import Ingress, Registration, Services, Swarm
@@ -147,12 +147,6 @@ class Profile(Frozen):
             raise ValueError("the stack has an ingress: say in `ingress:` where it answers")
         if self.stack.load_balancer is not None and not self.load_balancer_pool:
             raise ValueError("the stack has a load balancer: say its `load_balancer_pool:`")
-        names = {machine.name for machine in self.machines}
-        if self.swarm_manager is not None and self.swarm_manager not in names:
-            raise ValueError(f"swarm_manager names no machine: {self.swarm_manager}")
-        strangers = set(self.disks.osds if self.disks else ()) - names
-        if strangers:
-            raise ValueError(f"disks.osds names no machine: {', '.join(sorted(strangers))}")
         if self.stack.rook is not None and self.rook is None:
             raise ValueError("the stack has Rook: say in `rook:` what it manages")
         if self.rook is not None and self.rook.csi == "absent" and "rook-csi" not in self.absent:
@@ -161,16 +155,21 @@ class Profile(Frozen):
             raise ValueError("Rook runs its own Ceph: say in `rook.device:` what holds the OSDs")
         if self.stack.source == "swarm" and self.swarm is None:
             raise ValueError("the stack's source is Swarm: say in `swarm:` what it gives")
-        if self.swarm is not None and (unknown := self.swarm.strangers(names)):
-            raise ValueError(f"swarm names no machine: {', '.join(unknown)}")
         return self
 
     @model_validator(mode="after")
-    def _shift_names_machines(self) -> Profile:
-        named = set(self.shift.machines()) if self.shift is not None else set()
-        strangers = named - {machine.name for machine in self.machines}
-        if strangers:
-            raise ValueError(f"shift names no machine: {', '.join(sorted(strangers))}")
+    def _machines_are_known(self) -> Profile:
+        known = [machine.name for machine in self.machines]
+        named = {
+            "swarm_manager": (self.swarm_manager,) if self.swarm_manager is not None else (),
+            "disks.osds": self.disks.osds if self.disks is not None else (),
+            "swarm": self.swarm.machines() if self.swarm is not None else (),
+            "shift": self.shift.machines() if self.shift is not None else (),
+        }
+        for key, names in named.items():
+            if unknown := sorted(set(names) - set(known)):
+                says = f"`{key}:` names {', '.join(unknown)}, which `machines:` does not have"
+                raise ValueError(f"{says}: {', '.join(known)}")
         return self
 
     @model_validator(mode="after")

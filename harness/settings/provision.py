@@ -13,8 +13,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from harness.core.declared import OsdDisk, RecordedPartition
+from harness.settings.field_types import Name, ProfilePath
 from harness.settings.files import SCENARIOS, Frozen, parse
-from harness.settings.places import Name, ProfilePath
 
 
 class NewPartition(Frozen):

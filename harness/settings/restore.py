@@ -14,8 +14,8 @@ from pydantic import Field, model_validator
 
 from harness.core.declared import RestoreDeclared
 from harness.settings.databases import DatabaseServer
+from harness.settings.field_types import Name
 from harness.settings.files import Frozen
-from harness.settings.places import Name
 
 # The requirements that a round trip proves.
 PROVES = ("W5-RESTORE", "W9-BACKUP")

@@ -6,12 +6,13 @@ Customers use them: on Kubernetes, behind the ingress, and on the platform that 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from harness.core.declared import (
+    PORT_OF,
     IngressDeclared,
     IngressPage,
     SwarmAnswer,
@@ -19,18 +20,22 @@ from harness.core.declared import (
     SwarmService,
 )
 from harness.core.declared_platform import ReadDeclared, ServiceDeclared
+from harness.settings.field_types import (
+    Host,
+    IPv4,
+    Name,
+    Pointer,
+    PortNumber,
+    ProfilePath,
+    Scalar,
+    Status,
+    UrlPath,
+)
 from harness.settings.files import Frozen
-from harness.settings.places import IPv4, Name, PortNumber, ProfilePath, UrlPath
 
 NameAndPort = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?:[1-9][0-9]{0,4}$")]
-Host = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
 ServiceName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9_.-]*[a-zA-Z0-9])?$")]
-Status = Annotated[int, Field(ge=100, le=599)]
-Pointer = Annotated[str, Field(pattern="^(/.*)?$")]
-Variable = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]
-Scalar = str | int | float | bool | None
 
-_PORTS: Mapping[str, int] = {"http": 80, "https": 443}
 # The entry point names in Traefik's documentation and Helm chart.
 _ENTRY_POINTS: Mapping[str, str] = {"http": "web", "https": "websecure"}
 # The default path of a site without paths; a load asks for its own paths then.
@@ -240,7 +245,7 @@ class Ingress(Frozen):
         return IngressDeclared(
             addresses=tuple(map(str, self.addresses)),
             scheme=self.scheme,
-            port=self.port or _PORTS[self.scheme],
+            port=self.port or PORT_OF[self.scheme],
             pages=tuple(
                 IngressPage(host=site.host, path=page.path, status=page.status, says=page.says)
                 for site in self.sites
@@ -357,12 +362,11 @@ class Swarm(Frozen):
         asked += [self.instances] if self.instances is not None else []
         return tuple(sorted({it.port for it in asked}))
 
-    def strangers(self, machines: set[str]) -> list[str]:
-        """Names that match no machine."""
+    def machines(self) -> Iterable[str]:
+        """The machines that it names."""
         asked = [it for one in self.services.values() for it in one.answers]
         asked += [self.instances] if self.instances is not None else []
-        named = {*self.managers, *(name for it in asked for name in it.machines)}
-        return sorted(named - machines)
+        return [*self.managers, *(name for it in asked for name in it.machines)]
 
     def declared(self, machines: tuple[str, ...]) -> SwarmDeclared:
         """The declaration for checks, as it is on these machines."""

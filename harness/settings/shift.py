@@ -12,11 +12,10 @@ from harness.core.names import names_in
 from harness.core.sprt import Sprt
 from harness.facts.shift import Rules
 from harness.settings.drills import Argv, Writer
+from harness.settings.field_types import Host, Name, Pointer, ProfilePath, Status, UrlPath, Variable
 from harness.settings.files import Frozen
-from harness.settings.parity import Front as WebAddress
-from harness.settings.places import Name, ProfilePath, UrlPath
+from harness.settings.parity import WebAddress
 from harness.settings.restore import Folder, Reason
-from harness.settings.services import Host, Pointer, Status, Variable
 
 # The requirements that a move of the traffic proves.
 PROVES = ("W9-SHIFT", "W9-ROLLBACK")

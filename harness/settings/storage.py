@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from harness.core.declared import BackupClaim, RookDeclared, StorageClass
 from harness.core.declared_platform import ScheduleDeclared
+from harness.settings.field_types import Name, ProfilePath
 from harness.settings.files import Frozen
-from harness.settings.places import Name, ProfilePath
 
 
 class Legacy(Frozen):

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from harness.settings.field_types import PortNumber
 from harness.settings.files import Frozen
-from harness.settings.places import PortNumber
 
 
 class ReachedAt(Frozen):

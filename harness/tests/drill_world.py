@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from harness.core.errors import Refused
 from harness.drill.context import DrillContext, Options
-from harness.drill.runner import carry_out
+from harness.drill.runner import run_drill
 from harness.facts.drills import Bystanders, LoadFacts
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.fault import Fault
@@ -94,7 +94,7 @@ class World:
         )
 
     def carry_out(self, machines: Sequence[str] = ("one",), **changes: Any) -> Any:
-        return carry_out(drill(self.note, **changes), self.context(), machines)
+        return run_drill(drill(self.note, **changes), self.context(), machines)
 
     @property
     def told(self) -> list[str]:

@@ -125,7 +125,7 @@ def test_a_drill_that_says_so_keeps_what_came_of_claims_beside_its_ledger(
         with stage.ledger(drill.ledger, machine=ONE, writes_per_s=5.0) as books:
             return {"runs": [{**clean_drills.run(ONE), "ledger": dict(books.tally())}]}
 
-    monkeypatch.setattr(service, "carry_out", carried_out)
+    monkeypatch.setattr(service, "run_drill", carried_out)
     lock = DisruptionLock(reach().kube, "run")
     monkeypatch.setattr(service, "permitted", lambda *_, **__: giving(lock))
     keeping = "harness.drill.context.ledger_recorder.recording"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from harness import checks, probes, transport
-from harness.commands import cli, past_runs, runs
+from harness.commands import cli, past_runs, pytest_run, runs
 from harness.core.errors import (
     ConfigError,
     HarnessError,
@@ -92,7 +92,7 @@ def answers(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> dict[
     monkeypatch.setattr(probes, "PROBES", {"answers": FakeProbe(table)})
     for module in (checks, past_runs):
         monkeypatch.setattr(module, "CHECKS", CHECKS)
-    for command in (runs, past_runs):
+    for command in (pytest_run, runs, past_runs):
         monkeypatch.setattr(command, "ROOT", pytester.path)
     return table
 
@@ -195,6 +195,7 @@ def test_history_lists_runs_and_what_they_measured(cutover: Callable[..., Ended]
     for text in ("1 of 1", "verdicts   ✓✓", "first red  never", "0 changes in 2 runs"):
         assert text in told, text
     assert "answer_ms: 3 ms to 3 ms" in cutover("history", "--only", "W1-A").out
+    assert "there is no run of other in" in cutover("history", "--cluster", "other").out
 
 
 @pytest.mark.usefixtures("answers")
@@ -256,7 +257,7 @@ def test_a_name_that_does_not_exist_is_wrong_usage_before_anything_is_begun(
     def begun(*_: object, **__: object) -> None:
         raise AssertionError("a cluster was reached for")
 
-    monkeypatch.setattr(runs, "held", begun)
+    monkeypatch.setattr(pytest_run, "held", begun)
     monkeypatch.setattr(transport, "connect", begun)
     ended = cutover(*arguments, "--json")
     assert ended.status == Exit.USAGE

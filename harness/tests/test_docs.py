@@ -9,18 +9,21 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
-from pydantic import BaseModel
+import yaml
+from pydantic import BaseModel, create_model
 from typer.main import get_command
 
+from docs import generate
 from docs.tables import held, meanings
 from harness.commands.cli import app
 from harness.commands.own_checks import command_options
@@ -28,7 +31,9 @@ from harness.core.waiting import until
 from harness.pytest_gate.lint.runbook import unknown_command
 from harness.settings import ROOT, GateFile, Profile, Waiver, load_gates
 from harness.settings.drills import Drill, Soak, Steady, drill_names
+from harness.settings.journeys import Journey
 from harness.settings.loads import Load
+from harness.settings.restore import Restore
 from harness.settings.runbook import Runbook
 from harness.transport.browser import opened
 
@@ -64,7 +69,7 @@ def shown(page: Path) -> Iterator[Shown]:
 def runs_anywhere(words: tuple[str, ...]) -> bool:
     """True for a command that needs no cluster, no lab, and only reads."""
     match words:
-        case (_, "lint") | (_, "drill", "--list"):
+        case (_, "lint") | (_, "drill" | "load", "--list"):
             return True
         case (_, "plan", what, *_):
             return what.isdigit()
@@ -151,6 +156,14 @@ def test_readmes_map_names_rooms_that_are_there() -> None:
     assert {it.strip("/") for it in rooms} == there
 
 
+def test_every_module_that_a_page_names_is_there() -> None:
+    pages = [it for it in PAGES if it.parent.name != "tutorial"]  # whose modules are to be written
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    named = set(re.findall(r"`((?:harness|steps)/[a-z_/]+\.py)`", text))
+    assert "harness/drill/runner.py" in named
+    assert [it for it in sorted(named) if not (ROOT / it).is_file()] == []
+
+
 def test_readme_stays_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
@@ -170,6 +183,42 @@ def test_every_key_of_a_file_has_a_meaning_for_the_reference(root: type[BaseMode
         for name, field in model.model_fields.items():
             known = told.get(name) or f"``{field.alias or name}``" in prose
             assert known, f"say above {model.__name__}.{name} what it means"
+
+
+@pytest.mark.parametrize("page", ["profile", "files"])
+def test_every_kind_in_the_reference_leads_to_the_one_model_of_its_name(page: str) -> None:
+    text = "\n".join(generate.PAGES[page]())
+    models = [it.lower() for it in re.findall(r"^### (\w+)$", text, re.MULTILINE)]
+    assert sorted(models) == sorted(set(models))
+    assert set(re.findall(r"\]\(#(\w+)\)", text)) <= set(models)
+
+
+# What how-tos show parts of.
+FILES = (Load, Profile, Restore, Journey)
+
+
+def fields_of(model: type[BaseModel], keys: Iterable[str]) -> dict[str, Any]:
+    """The fields of a model that have these keys in a file, each with its type."""
+    named = model.model_fields.items()
+    return {name: (it.annotation, it) for name, it in named if (it.alias or name) in keys}
+
+
+def parts_shown() -> Iterator[Any]:
+    """Each part of a file that a how-to shows, by its keys."""
+    for page in sorted((ROOT / "docs/howto").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        for block in re.findall(r"^```yaml[^\n]*\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+            told = yaml.safe_load(block)
+            if isinstance(told, list) and "does" in told[0]:
+                told = {"steps": told}
+            if isinstance(told, dict) and set(told) != {"http"}:  # which is Traefik's own
+                yield pytest.param(told, id=f"{page.stem}: {', '.join(told)}")
+
+
+@pytest.mark.parametrize("told", [*parts_shown()])
+def test_what_a_how_to_shows_of_a_file_is_valid(told: dict[str, Any]) -> None:
+    fields = next(it for model in FILES if len(it := fields_of(model, told)) == len(told))
+    create_model("part", **fields).model_validate(told)
 
 
 @pytest.fixture(scope="module")

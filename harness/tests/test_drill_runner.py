@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from harness.core.errors import InjectFailed, NotProven, Refused, TransportError, Unhealed
 from harness.core.model import Decision
-from harness.drill.context import DrillContext, Options, Recorder
-from harness.drill.runner import carry_out
+from harness.drill.context import DrillContext, Options, RunJournal
+from harness.drill.runner import run_drill
 from harness.facts.drills import Bystanders, EndReason
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.kinds import FAULTS
@@ -142,7 +142,7 @@ def test_a_fault_whose_arming_failed_is_told_and_judged_all_the_same(tmp_path: P
     note = Note(fails=lambda: bool(answers) and answers.pop())
     with running(tmp_path / "run") as recorded:
         context = World(note=note, run_writes=recorded.run.write).context()
-        value: Any = carry_out(drill(note), context, ["one"])
+        value: Any = run_drill(drill(note), context, ["one"])
     assert value["runs"][0]["error"] == "the line is dead"
     events = [
         read(FaultEvent, it.data)["event"]
@@ -256,7 +256,7 @@ def test_however_a_drill_ends_its_ledger_is_read_back_and_its_fault_taken_back(
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(FAULTS, "no-op", Failing)
         try:
-            value: Any = carry_out(drill(world.note), world.context(), ["one"])
+            value: Any = run_drill(drill(world.note), world.context(), ["one"])
         except BaseException:
             assert world.told == [], "it got away, and something was touched"
             return
@@ -291,7 +291,7 @@ def test_the_others_are_not_looked_at_where_nothing_is_said_of_them() -> None:
         name="dull",
         reach=whole_cluster(),
         lock=cast("DisruptionLock", None),
-        run=cast("Recorder", None),
+        run=cast("RunJournal", None),
         folder=Path(),
         options=Options(allowed=True, seed=1),
         progress=print,

@@ -14,8 +14,9 @@ from harness.backup.equality.session import Server
 from harness.backup.restore.side import Side as Place
 from harness.checks import CHECKS
 from harness.core.errors import NotProven, Refused
+from harness.core.interrupts import BY_HAND
 from harness.core.model import Case, Observation, Outcome, Verdict
-from harness.core.waiting import BY_HAND, until
+from harness.core.waiting import until
 from harness.facts.dump import DUMP, Dumped, Step
 from harness.facts.schema import dump
 from harness.move.dump import Move, carry_out, remains, removed

@@ -25,7 +25,7 @@ from harness.settings import ROOT
 HEARD = ("env", "--default-signal=HUP,INT")
 HEALS = """
 import os, sys, signal
-from harness.core.waiting import end_like_ctrl_c, uninterrupted
+from harness.core.interrupts import end_like_ctrl_c, uninterrupted
 end_like_ctrl_c()
 try:
     os.write(int(sys.argv[1]), b"ready")

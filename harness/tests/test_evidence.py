@@ -17,7 +17,7 @@ from harness import transport
 from harness.core.declared import Machine
 from harness.core.errors import TimedOut, TransportError, Unreachable
 from harness.core.waiting import until
-from harness.report.evidence import Piece, collect, commands_for_machines, wanted_logs
+from harness.pytest_gate.evidence import Piece, collect, commands_for_machines, wanted_logs
 from harness.settings import load_profile
 from harness.tests.project import REQUIRED, Project, scenario_of
 from harness.tests.ssh_server import ssh_server
@@ -243,15 +243,15 @@ def test_at_the_deadline_what_machines_said_is_kept_and_nothing_of_ansible_lives
 ) -> None:
     """One machine answers; another accepts the connection and says nothing."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    heard: list[ansible_events.Heard] = []
+    heard: list[ansible_events.CommandAnswers] = []
 
-    class Heard(ansible_events.Heard):
+    class Heard(ansible_events.CommandAnswers):
         def __init__(self) -> None:
             super().__init__()
             heard.append(self)
 
-    monkeypatch.setattr(ansible, "Heard", Heard)
-    deadline_when(monkeypatch, lambda: any(it.told for it in heard))
+    monkeypatch.setattr(ansible, "CommandAnswers", Heard)
+    deadline_when(monkeypatch, lambda: any(it.answers for it in heard))
     with socket.create_server(("127.0.0.1", 0)) as mute:
         port = mute.getsockname()[1]
         by_ssh = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": port}

@@ -12,8 +12,8 @@ import pytest
 from harness import transport
 from harness.core.errors import ConfigError
 from harness.pytest_gate import plugin
+from harness.pytest_gate.evidence import Piece
 from harness.record.bundle import Signer
-from harness.report.evidence import Piece
 from harness.settings import config_dir
 from harness.tests.project import ARGUMENTS, GOOD, PLUGINS, REQUIRED, Project, scenario_of
 from harness.tests.stage import REQUIREMENT

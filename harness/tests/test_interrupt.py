@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.interrupts import uninterrupted
 from harness.core.model import Decision
-from harness.core.waiting import uninterrupted, until
+from harness.core.waiting import until
 from harness.record.bundle import Signer, verify_folder
 from harness.record.journal import Journal, JournalReader
 from harness.report import draw
@@ -70,9 +71,9 @@ GATE = """
 from pathlib import Path
 
 from harness.commands import cli
-from harness.commands import runs
+from harness.commands import pytest_run, runs
 
-runs.ROOT = Path.cwd()
+pytest_run.ROOT = runs.ROOT = Path.cwd()
 cli.main()
 """
 PYTEST = ("-m", "pytest", "features", "-m", "week1", "--strict-markers", "--rootdir", ".")

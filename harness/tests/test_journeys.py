@@ -19,7 +19,7 @@ from harness.core.errors import ConfigError, Refused
 from harness.core.model import Outcome, Verdict
 from harness.core.names import Names
 from harness.drill import service
-from harness.drill.context import Options, Recorder
+from harness.drill.context import Options, RunJournal
 from harness.drill.service import DrillService
 from harness.facts.drills import EndReason
 from harness.facts.journeys import Walk
@@ -375,7 +375,7 @@ def test_the_customer_is_in_the_journal_before_the_first_request_and_until_the_e
             progress=print,
             hide=str,
         )
-        done = drilling.walk("customer", cast(Recorder, Run()))
+        done = drilling.walk("customer", cast(RunJournal, Run()))
     (asked, first), *_, (_, newest), (_, last) = made
     assert (asked, first["event"], last["event"]) == (0, "begun", "removed")
     assert set(newest["names"]) == {*first["names"], "person", "subscription", "instance", "backup"}

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from harness.core.errors import NeverSent, NotProven, TransportError
-from harness.ledger.platform import NEEDS
+from harness.ledger.targets import NEEDS
 from harness.ledger.writers import WRITERS, Counted
 from harness.ledger.writers.postgres import Bank
 from harness.tests.ledger_rig import FakeConnection, Ground, ground

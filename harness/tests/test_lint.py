@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.pytest_gate.catalogue import read_features
-from harness.pytest_gate.lint import Mistake, features, files
+from harness.pytest_gate.lint import Mistake, code, features, files
 from harness.pytest_gate.lint.features import unbound
 from harness.settings.files import SCENARIOS
 from harness.tests.stage import CHECKS, REQUIREMENT, fast_enough, write_project
@@ -93,7 +93,7 @@ def test_a_profile_that_names_no_journeys_and_journeys_that_are_wrong_are_found(
         f"scenarios/{it}" for it in ("clusters/a.yaml:2", "journeys/a.yaml:1", "journeys/a.yaml:2")
     }
     assert "there are: contabo, lab" in found["scenarios/clusters/a.yaml:2"]
-    assert "instances: Extra inputs" in found["scenarios/journeys/a.yaml:2"]
+    assert "instances: there is no such key" in found["scenarios/journeys/a.yaml:2"]
 
 
 def test_two_waivers_of_one_risk_are_found(root: Path) -> None:
@@ -223,7 +223,7 @@ class NoWayBack:
 
 
 def test_a_fault_without_an_undo_is_found() -> None:
-    (mistake,) = files.unhealable({"pause": Whole(), "doom": NoWayBack()}, Path(__file__).parent)
+    (mistake,) = code.unhealable({"pause": Whole(), "doom": NoWayBack()}, Path(__file__).parent)
     assert mistake.where.startswith("test_lint.py:")
     assert mistake.says == "the fault “doom” cannot arm, heal, healed"
 
@@ -237,7 +237,7 @@ def write_defects(root: Path, text: str) -> None:
 def test_a_check_that_was_never_seen_red_is_found(root: Path) -> None:
     names = ", ".join(repr(name) for name in CHECKS if name != "answers are fast enough")
     write_defects(root, f"@pytest.mark.defect({names}, 'gone')\ndef test_a(): ...\n")
-    gone, unseen = files.never_red(CHECKS, root)
+    gone, unseen = code.never_red(CHECKS, root)
     assert gone.where == "harness/tests/lab/test_week01_defects.py:1"
     assert gone.says == "there is no check named “gone”"
     assert unseen.says.endswith("./cutover test turns the check “answers are fast enough” red")
@@ -250,12 +250,12 @@ def test_a_defect_that_is_left_out_as_long_counts_for_nothing(root: Path) -> Non
     write_defects(
         root, f"{always}@pytest.mark.long\n@pytest.mark.defect({last})\ndef test_b(): ...\n"
     )
-    (unseen,) = files.never_red(CHECKS, root)
+    (unseen,) = code.never_red(CHECKS, root)
     assert last.strip("'") in unseen.says
 
 
 def test_one_note_stands_for_a_project_that_marks_no_defect(root: Path) -> None:
     write_defects(root, "def test_a(): ...\n")
-    (mistake,) = files.never_red(CHECKS, root)
+    (mistake,) = code.never_red(CHECKS, root)
     assert mistake.note
     assert "5 checks were never red" in mistake.says

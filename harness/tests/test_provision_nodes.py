@@ -16,7 +16,7 @@ from harness.probes.scripts import snapshot_script
 from harness.provision import MachineState, nodes, status_of
 from harness.settings import NodeNeeds, load_needs, load_profile, read_yaml
 from harness.transport import AnsibleTask
-from harness.transport.ansible_events import HeardSteps, hear_event
+from harness.transport.ansible_events import TaskResults, hear_event
 from harness.transport.fake import FakeFleet
 
 SAME = (AnsibleTask(task="packages", changed=False), AnsibleTask(task="user", changed=False))
@@ -150,7 +150,7 @@ ENDED = {"event": "playbook_on_stats", "event_data": {"processed": {"m1": 1}, "d
 
 
 def test_a_change_comes_with_its_command_its_difference_and_what_it_said() -> None:
-    heard = HeardSteps()
+    heard = TaskResults()
     for it in (
         event("runner_on_ok", changed=False, cmd=["dpkg-query"], stderr="no path"),
         event("runner_on_ok", changed=True, cmd=["apt-get", "install", "fio"], stderr="E: none"),
@@ -162,7 +162,7 @@ def test_a_change_comes_with_its_command_its_difference_and_what_it_said() -> No
     ):
         assert hear_event(heard.event, it) is False
     assert heard.ended == {"m1"}
-    assert heard.steps["m1"] == [
+    assert heard.results["m1"] == [
         AnsibleTask(task="user", changed=False, says="no path"),
         AnsibleTask(task="user", changed=True, says="apt-get install fio; E: none"),
         AnsibleTask(task="user", changed=True, diff=("-b", "+c")),
@@ -172,7 +172,7 @@ def test_a_change_comes_with_its_command_its_difference_and_what_it_said() -> No
 
 
 def test_a_play_that_did_not_end_is_no_answer() -> None:
-    heard = HeardSteps()
+    heard = TaskResults()
     hear_event(heard.event, event("runner_on_ok", changed=False))
     hear_event(heard.event, event("runner_on_unreachable", host="m2", msg="no route"))
     assert heard.ended == set()

@@ -228,7 +228,7 @@ def test_the_timeline_draws_scenarios_looks_and_faults(tmp_path: Path) -> None:
 
 def test_the_timeline_tells_visitors_whom_the_ingress_limited_from_those_who_failed() -> None:
     load: Any = {"phases": {"all": {"answered": 80, "failed": 5, "limited": {"a.example": 15}}}}
-    part: Any = Finished(outcome=None, at=0.0, took_s=1.0)  # type: ignore[arg-type]
+    part: Any = Finished(outcome=None, at=0.0, took_s=1.0)
     (span,) = _visits(part, "soak", load)
     assert span.words == "visits, 5.0 % failed, 15.0 % limited by the ingress (429): soak"
 

@@ -19,8 +19,8 @@ from harness import checks
 from harness.core.model import Case, Outcome, Verdict
 from harness.pytest_gate import plugin
 from harness.pytest_gate.allure_bridge import Printable
+from harness.pytest_gate.evidence import Piece
 from harness.report import draw
-from harness.report.evidence import Piece
 from harness.tests.project import GOOD, Project
 from harness.tests.stage import CHECKS, FakeProbe, play, require, running
 

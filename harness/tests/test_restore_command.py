@@ -13,8 +13,8 @@ from harness.backup.restore.side import PodShell
 from harness.checks import CHECKS
 from harness.commands import backup
 from harness.core.errors import ConfigError, NotProven, Refused
+from harness.core.interrupts import BY_HAND
 from harness.core.model import Decision, Exit, Outcome
-from harness.core.waiting import BY_HAND
 from harness.drill import restore as drill
 from harness.drill.context import Options
 from harness.drill.restore import customer_of

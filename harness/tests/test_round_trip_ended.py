@@ -15,8 +15,8 @@ from harness.backup.equality.session import Server
 from harness.backup.restore import database, round_trip
 from harness.backup.restore.round_trip import carry_out
 from harness.core.errors import ConfigError, Refused, Unreachable
+from harness.core.interrupts import BY_HAND
 from harness.core.model import Outcome
-from harness.core.waiting import BY_HAND
 from harness.tests.postgres_server import BINARIES, IS_THERE, psql
 from harness.tests.round_trip_world import (
     DATABASE,

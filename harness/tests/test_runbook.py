@@ -19,7 +19,7 @@ from harness.core.errors import ConfigError
 from harness.gate import Manifest
 from harness.pytest_gate.lint.runbook import mistakes, unknown_command
 from harness.record.records import VerdictDocument
-from harness.report.runbook import Night, StepLine, document, markdown, night, page
+from harness.report.runbook import Night, RunbookStep, document, markdown, night, page
 from harness.settings import ROOT, Gates, load_gates, load_profile
 from harness.settings.runbook import RUNBOOK, Runbook, filled, load_runbook, placeholders
 from harness.tests.stage import manifest
@@ -48,7 +48,7 @@ def runbook(*steps: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
     return {"schema": 1, "title": "The night", "remembers": 3, "phases": [phase], **changes}
 
 
-def of_contabo(*past: tuple[Manifest, VerdictDocument], **changes: Any) -> StepLine:
+def of_contabo(*past: tuple[Manifest, VerdictDocument], **changes: Any) -> RunbookStep:
     """The first step, as it is written for the real cluster after these runs."""
     return whole(*past, **changes).steps[0]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.commands.output import Events
-from harness.commands.runs import RunOutcome, run_pytest
+from harness.commands.pytest_run import RunOutcome, run_pytest
 from harness.record.redaction import Redactor
 
 

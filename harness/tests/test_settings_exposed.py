@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.core.declared import Port
 from harness.settings import MachineSettings
-from harness.settings.places import AddressRange, ports_of
+from harness.settings.field_types import AddressRange, ports_of
 from harness.settings.services import Ingress
 
 

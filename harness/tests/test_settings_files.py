@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.errors import ConfigError
-from harness.settings import Frozen, flaws, load_profile, read_yaml
+from harness.settings import Frozen, Target, flaws, load_profile, read_yaml
 
 BOMB = "a0: &a0 [x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)
@@ -48,6 +48,19 @@ def test_a_profile_of_another_shape_is_refused(tmp_path: Path, content: str) -> 
     path.write_text(content)
     with pytest.raises(ConfigError, match="is not valid"):
         load_profile(str(path))
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ("most: 2", "most: there is no such key"),
+        ("exactly: 2", "(file): give exactly one of at_most, at_least and exactly"),
+    ],
+)
+def test_a_mistake_is_said_in_plain_words(tmp_path: Path, more: str, says: str) -> None:
+    path = tmp_path / "target.yaml"
+    path.write_text(f"words: Lost writes\nat_most: 1\n{more}\n")
+    assert [it.says for it in flaws(Target, path)] == [says]
 
 
 def test_a_folder_in_place_of_a_profile_is_refused(tmp_path: Path) -> None:

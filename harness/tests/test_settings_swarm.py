@@ -60,8 +60,8 @@ def test_nobody_is_asked_on_a_machine_that_is_left_out(named: bool) -> None:
 @pytest.mark.parametrize(
     ("swarm", "words"),
     [
-        ({"managers": ["vmi0"]}, "swarm names no machine: vmi0"),
-        ({"services": web(machines=["vmi0"])}, "swarm names no machine: vmi0"),
+        ({"managers": ["vmi0"]}, "`swarm:` names vmi0, which `machines:` does"),
+        ({"services": web(machines=["vmi0"])}, "`swarm:` names vmi0, which `machines:` does"),
         ({"managers": []}, "at least 1 item"),
         ({"services": {}}, "at least 1 item"),
         ({"services": web(path="health")}, "path"),
@@ -73,7 +73,7 @@ def test_nobody_is_asked_on_a_machine_that_is_left_out(named: bool) -> None:
         ({"services": web(status=200, location="http://a.example/")}, "`status` must be 3xx"),
         ({"services": web(host="a b")}, "host"),
         ({"instances": {"names": "odoo-*", "port": 80, "host": "a.example"}}, "host"),
-        ({"instances": {"names": "odoo-*", "port": 80, "machines": ["vmi0"]}}, "no machine: vmi0"),
+        ({"instances": {"names": "odoo-*", "port": 80, "machines": ["vmi0"]}}, "names vmi0"),
     ],
 )
 def test_a_swarm_without_sense_is_refused(swarm: dict[str, Any], words: str) -> None:

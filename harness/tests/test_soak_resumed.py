@@ -245,7 +245,7 @@ def permissive(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     lock = DisruptionLock(FakeKube({}), "run")
     monkeypatch.setattr(module, "permitted", lambda *_, **__: nullcontext(lock))
     monkeypatch.setattr("harness.drill.context.wait_steady", lambda *_: (0.0, ()))
-    monkeypatch.setattr("harness.ledger.platform.is_there", lambda *_: False)
+    monkeypatch.setattr("harness.ledger.targets.is_there", lambda *_: False)
     return monkeypatch
 
 

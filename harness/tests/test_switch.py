@@ -15,8 +15,9 @@ import pytest
 
 from harness.backup.equality.session import Server
 from harness.core.errors import Refused, Unreachable
+from harness.core.interrupts import BY_HAND
 from harness.core.parallel import hang_up
-from harness.core.waiting import BY_HAND, until
+from harness.core.waiting import until
 from harness.facts.switch import BACK, THERE, Leg, Step
 from harness.ledger.result import LedgerResult
 from harness.ledger.writers.postgres import Bank

@@ -120,7 +120,7 @@ def test_a_connection_on_which_no_session_opens_is_left_for_a_new_one(
         running = pool.submit(shell.run, "m1", ("sh", "-c", "echo up; sleep 1; echo done"))
         until(lambda: rig[0].logins == 1, within_s=5, what="the first connection")
         threading.Event().wait(0.3)
-        first = shell._lines["m1"]._client
+        first = shell._connections["m1"]._client
         assert first is not None
         transport = first.get_transport()
         monkeypatch.setattr(transport, "open_session", _never)

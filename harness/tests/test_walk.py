@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.errors import Unreachable
-from harness.core.waiting import BY_HAND
+from harness.core.interrupts import BY_HAND
 from harness.facts.switch import Step
 from harness.move.side import NotMet
 from harness.move.walk import Planned, walk

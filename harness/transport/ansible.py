@@ -27,10 +27,10 @@ from harness.core.declared import Machine
 from harness.core.errors import TransportError
 from harness.settings import SshAccess
 from harness.transport import login
-from harness.transport.ansible_events import Hear, Heard, HeardSteps, hear_event
+from harness.transport.ansible_events import CommandAnswers, Hear, TaskResults, hear_event
 from harness.transport.protocols import AnsibleTask, Completed
 
-Told: TypeAlias = "Mapping[tuple[str, str], Completed | TransportError]"
+Answers: TypeAlias = "Mapping[tuple[str, str], Completed | TransportError]"
 _CONNECT_S = 10
 _EACH_S = 20
 _LONGEST = 1 << 20  # bytes of one output: its end is kept
@@ -64,7 +64,7 @@ class AnsibleFleet:
     def __init__(self, access: SshAccess, machines: Iterable[Machine]) -> None:
         self._hosts = {machine.name: _by_ssh(access, machine) for machine in machines}
 
-    def everywhere(self, commands: Mapping[str, Sequence[str]], *, within_s: float) -> Told:
+    def everywhere(self, commands: Mapping[str, Sequence[str]], *, within_s: float) -> Answers:
         """Run the commands in parallel on every machine; their results, by (machine, command).
 
         A command that takes longer than 20 s is killed: its status is 137. The last MiB of each
@@ -100,7 +100,7 @@ def apply(
     within_s: float,
 ) -> Mapping[str, Sequence[AnsibleTask] | TransportError]:
     """The same, on hosts as an Ansible inventory describes them: name to variables."""
-    heard = HeardSteps()
+    heard = TaskResults()
     deadline = time.monotonic() + within_s
     options = "--diff --check" if check else "--diff"
     less = any(_user(values) != login.ROOT for values in hosts.values())
@@ -108,7 +108,7 @@ def apply(
     hosts = {name: {**login.becoming(within_s), **values} for name, values in hosts.items()}
     _watched(hosts, playbook, heard.event, within_s=within_s, options=options)
     return {
-        host: heard.steps.get(host, ()) if host in heard.ended else heard.why_not(host, deadline)
+        host: heard.results.get(host, ()) if host in heard.ended else heard.why_not(host, deadline)
         for host in hosts
     }
 
@@ -118,9 +118,9 @@ def play(
     commands: Mapping[str, Sequence[str]],
     *,
     within_s: float,
-) -> Told:
+) -> Answers:
     """The same, on hosts as an Ansible inventory describes them: name to variables."""
-    heard = Heard()
+    heard = CommandAnswers()
     deadline = time.monotonic() + within_s
     user = next((_user(values) for values in hosts.values()), login.ROOT)  # one for all
     mark = secrets.token_hex(8)  # on a line of its own, nothing that is asked prints it
@@ -128,7 +128,7 @@ def play(
     _watched(hosts, {"tasks": [task]}, heard.event, within_s=within_s)
     told: dict[tuple[str, str], Completed | TransportError] = {}
     for host in hosts:
-        said = heard.told.get(host) or heard.why_not(host, deadline)
+        said = heard.answers.get(host) or heard.why_not(host, deadline)
         for number, name in enumerate(commands):
             told[host, name] = _part(_as_root(user, said, host), number, host, mark)
     return told

@@ -43,8 +43,8 @@ def hear_event(hear: Hear, said: object) -> bool:
     return False
 
 
-class Silence:
-    """Why hosts gave no answer."""
+class Unanswered:
+    """The hosts that gave no answer, and why."""
 
     def __init__(self) -> None:
         self._silent: dict[str, str] = {}
@@ -67,26 +67,26 @@ class Silence:
         return TimedOut(f"{host}: no answer in time")
 
 
-class Heard(Silence):
+class CommandAnswers(Unanswered):
     """The answers of commands so far."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: dict[str, Completed | TransportError] = {}
+        self.answers: dict[str, Completed | TransportError] = {}
 
     def event(self, event: Event) -> None:
         if event.event in ("runner_on_ok", "runner_on_failed"):
             host = event.event_data.host
-            self.told[host] = _answer(host, event.event_data.res)
+            self.answers[host] = _answer(host, event.event_data.res)
         super().event(event)
 
 
-class HeardSteps(Silence):
+class TaskResults(Unanswered):
     """The results of tasks so far; ``ended`` are the hosts that reached the play's end."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.steps: dict[str, list[AnsibleTask]] = {}
+        self.results: dict[str, list[AnsibleTask]] = {}
         self.ended: set[str] = set()
 
     def event(self, event: Event) -> None:
@@ -94,14 +94,14 @@ class HeardSteps(Silence):
         match event.event:
             case "runner_on_ok" | "runner_on_failed":
                 failed = event.event == "runner_on_failed"
-                step = _step(data.task, data.res, failed=failed)
-                self.steps.setdefault(data.host, []).append(step)
+                result = _result(data.task, data.res, failed=failed)
+                self.results.setdefault(data.host, []).append(result)
             case "playbook_on_stats":
                 self.ended |= set(data.processed) - set(data.dark)
         super().event(event)
 
 
-def _step(task: str, said: Mapping[str, object], *, failed: bool) -> AnsibleTask:
+def _result(task: str, said: Mapping[str, object], *, failed: bool) -> AnsibleTask:
     diffs = said.get("diff")
     parts = diffs if isinstance(diffs, list) else [diffs]
     command = _command(said.get("cmd")) if said.get("changed") else ""

@@ -358,7 +358,10 @@ def _content(what: str, response: urllib3.BaseHTTPResponse, kubeconfig: Path) ->
         return content
     says = content.get("message", "") if isinstance(content, dict) else response.reason
     if response.status == 401:
-        raise Denied(f"{what}: the credentials in {kubeconfig} are not accepted: {says}")
+        raise Denied(
+            f"{what}: the credentials in {kubeconfig} are not accepted: {says}",
+            remedy="renew them (they may have expired), then run ./cutover doctor",
+        )
     if response.status == 403:
         raise Denied(
             f"{what}: not allowed: {says}",

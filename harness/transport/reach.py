@@ -70,7 +70,8 @@ def enter_network(path: Path) -> None:
     ours = _OURS.stat()
     if (wanted.st_dev, wanted.st_ino) == (ours.st_dev, ours.st_ino):
         return
-    others = [thread.name for thread in threading.enumerate() if thread is not _this_thread()]
+    this = threading.current_thread()
+    others = [thread.name for thread in threading.enumerate() if thread is not this]
     if others:
         raise ConfigError(
             f"too late to enter the network namespace {path}: threads run outside it "
@@ -78,10 +79,6 @@ def enter_network(path: Path) -> None:
             remedy="call enter_network before anything else starts",
         )
     _setns(path)
-
-
-def _this_thread() -> threading.Thread:
-    return threading.current_thread()
 
 
 def _setns(path: Path) -> None:

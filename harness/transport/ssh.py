@@ -50,7 +50,7 @@ class SshShell:
     """Runs commands on the machines of an inventory; safe to use from several threads."""
 
     def __init__(self, access: SshAccess, machines: Iterable[Machine]) -> None:
-        self._lines = {machine.name: _Line(access, machine) for machine in machines}
+        self._connections = {machine.name: _Connection(access, machine) for machine in machines}
 
     def run(
         self,
@@ -67,9 +67,9 @@ class SshShell:
         Denied when the login may not become root on it; ConfigError when the SSH key cannot be
         used.
         """
-        if machine not in self._lines:
+        if machine not in self._connections:
             raise ConfigError(f"the inventory has no machine {machine}")
-        return self._lines[machine].run(argv, stdin.encode(), within_s, hear)
+        return self._connections[machine].run(argv, stdin.encode(), within_s, hear)
 
     def open_channel(
         self, machine: str, address: str, port: int, *, within_s: float = 5.0
@@ -79,14 +79,14 @@ class SshShell:
         Raises NotListening when the port refused the machine, Unreachable, TimedOut, Denied or
         HostKeyUnknown when the machine cannot be asked.
         """
-        return self._lines[machine].open_channel(address, port, within_s)
+        return self._connections[machine].open_channel(address, port, within_s)
 
     def close(self) -> None:
-        for line in self._lines.values():
-            line.close()
+        for connection in self._connections.values():
+            connection.close()
 
 
-class _Line:
+class _Connection:
     """The connection to one machine: opened on first use, kept, and opened again when it broke."""
 
     def __init__(self, access: SshAccess, machine: Machine) -> None:

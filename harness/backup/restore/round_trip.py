@@ -27,7 +27,8 @@ from harness.backup.restore.trip import (
     removed,
 )
 from harness.core.errors import HarnessError, NotProven, TimedOut
-from harness.core.waiting import BY_HAND, uninterrupted, until
+from harness.core.interrupts import BY_HAND, uninterrupted
+from harness.core.waiting import until
 from harness.facts.databases import Database
 from harness.facts.restore import Attachments, Backup, Files, RoundTrip, Step, Stopped
 from harness.facts.schema import Item, Known, OrUnknown, attempt

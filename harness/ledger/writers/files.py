@@ -27,16 +27,16 @@ _HTTP_WRITERS = 2
 class Files:
     """One writer's connection to a service that stores files, through one of some machines."""
 
-    def __init__(self, stage: WriterSetup, name: str, service: str, ways: tuple[str, ...]) -> None:
+    def __init__(self, setup: WriterSetup, name: str, service: str, ways: tuple[str, ...]) -> None:
         self.name = name
-        self._stage = stage
-        self._address = stage.services[service]
+        self._setup = setup
+        self._address = setup.services[service]
         self._ways = ways
         self._open: http.client.HTTPConnection | None = None
 
     def keep(self, way: str, seq: int) -> None:
         """Store one line; NotProven for any answer but the acknowledgement."""
-        sealed = seal(self._stage.run, self.name, seq)
+        sealed = seal(self._setup.run, self.name, seq)
         status, said = self._ask("POST", f"/{way}/{self.name}/{seq}/{sealed}")
         if (status, said) != (200, f"kept {self.name} {seq} {sealed}\n".encode()):
             raise NotProven(f"{self.name}: answered {status}: {said[:200]!r}")
@@ -54,7 +54,7 @@ class Files:
             who, _, rest = line.partition(" ")
             seq, _, found = rest.partition(" ")
             if seq.isdecimal():
-                yield from unsealed(self._stage.run, who, int(seq), found)
+                yield from unsealed(self._setup.run, who, int(seq), found)
 
     def abandon(self) -> None:
         connection, self._open = self._open, None
@@ -78,7 +78,7 @@ class Files:
         problems = []
         for machine in self._ways:
             try:
-                connection.sock = self._stage.tunnels.connect(machine, self._address, FILES_PORT)
+                connection.sock = self._setup.tunnels.connect(machine, self._address, FILES_PORT)
             except TransportError as error:
                 problems.append(str(error))
             else:
@@ -93,8 +93,8 @@ class Files:
 class CephFS(Files):
     """Renames a file with every fifth write, and appends with the other writes."""
 
-    def __init__(self, stage: WriterSetup, number: int) -> None:
-        super().__init__(stage, f"cephfs/{number}", "files", (stage.machines[number],))
+    def __init__(self, setup: WriterSetup, number: int) -> None:
+        super().__init__(setup, f"cephfs/{number}", "files", (setup.machines[number],))
 
     def send(self, seq: int) -> None:
         self.keep("append" if seq % _RENAMES_EVERY else "rename", seq)
@@ -103,16 +103,16 @@ class CephFS(Files):
 class Http(Files):
     """Posts one request per write."""
 
-    def __init__(self, stage: WriterSetup, number: int) -> None:
-        super().__init__(stage, f"http/{number}", "http", stage.ways(number))
+    def __init__(self, setup: WriterSetup, number: int) -> None:
+        super().__init__(setup, f"http/{number}", "http", setup.ways(number))
 
     def send(self, seq: int) -> None:
         self.keep("append", seq)
 
 
-def on_cephfs(stage: WriterSetup) -> Sequence[CephFS]:
-    return [CephFS(stage, number) for number in range(len(stage.machines))]
+def on_cephfs(setup: WriterSetup) -> Sequence[CephFS]:
+    return [CephFS(setup, number) for number in range(len(setup.machines))]
 
 
-def over_http(stage: WriterSetup) -> Sequence[Http]:
-    return [Http(stage, number) for number in range(_HTTP_WRITERS)]
+def over_http(setup: WriterSetup) -> Sequence[Http]:
+    return [Http(setup, number) for number in range(_HTTP_WRITERS)]

@@ -21,10 +21,10 @@ _LABEL = "cutover/ledger"
 class Objects:
     """Creates one ConfigMap per write."""
 
-    def __init__(self, stage: WriterSetup, number: int) -> None:
+    def __init__(self, setup: WriterSetup, number: int) -> None:
         self.name = f"objects/{number}"
-        self._run, self._kube = stage.run, stage.reach.kube
-        self._path = f"/api/v1/namespaces/{stage.space}/configmaps"
+        self._run, self._kube = setup.run, setup.reach.kube
+        self._path = f"/api/v1/namespaces/{setup.space}/configmaps"
 
     def send(self, seq: int) -> None:
         sealed = seal(self._run, self.name, seq)
@@ -61,5 +61,5 @@ class Objects:
         """The connections belong to the API client."""
 
 
-def writers(stage: WriterSetup) -> Sequence[Objects]:
-    return [Objects(stage, number) for number in range(_WRITERS)]
+def writers(setup: WriterSetup) -> Sequence[Objects]:
+    return [Objects(setup, number) for number in range(_WRITERS)]

@@ -54,13 +54,13 @@ _MOVE = "UPDATE accounts SET balance = balance + %s WHERE id = %s"
 _TOTAL = "SELECT coalesce(sum(balance), 0) FROM accounts"
 
 
-def own(stage: WriterSetup) -> DatabasePlace:
+def own(setup: WriterSetup) -> DatabasePlace:
     """The ledger's own database, in its namespace."""
     return DatabasePlace(
-        address=stage.services["database"],
+        address=setup.services["database"],
         port=DATABASE_PORT,
         user="ledger",
-        password=stage.password,
+        password=setup.password,
         name="postgres",
     )
 
@@ -71,8 +71,8 @@ class Database:
     It tries the machines one after the other until one reaches the server.
     """
 
-    def __init__(self, stage: WriterSetup, number: int, where: Where) -> None:
-        self._stage = stage
+    def __init__(self, setup: WriterSetup, number: int, where: Where) -> None:
+        self._setup = setup
         self._number = number
         self._where = where
         self._open: psycopg.Connection[TupleRow] | None = None
@@ -121,8 +121,8 @@ class Database:
 
     def _connect(self) -> psycopg.Connection[TupleRow]:
         place = self._where()
-        ways = self._stage.ways(self._number) if place.machine is None else (place.machine,)
-        forwards = [self._stage.tunnels.unix_forward(it, place.address, place.port) for it in ways]
+        ways = self._setup.ways(self._number) if place.machine is None else (place.machine,)
+        forwards = [self._setup.tunnels.unix_forward(it, place.address, place.port) for it in ways]
         try:
             return psycopg.connect(
                 host=",".join(str(forward.parent) for forward in forwards),
@@ -145,10 +145,10 @@ class Database:
 class Postgres:
     """Inserts one row per write."""
 
-    def __init__(self, stage: WriterSetup, number: int) -> None:
+    def __init__(self, setup: WriterSetup, number: int) -> None:
         self.name = f"postgres/{number}"
-        self._run = stage.run
-        self._database = Database(stage, number, lambda: own(stage))
+        self._run = setup.run
+        self._database = Database(setup, number, lambda: own(setup))
 
     def send(self, seq: int) -> None:
         connection = self._database.connected()
@@ -192,9 +192,9 @@ def awaited(database: Database) -> psycopg.Connection[TupleRow]:
     return database.connected()
 
 
-def prepare(stage: WriterSetup, place: DatabasePlace) -> None:
+def prepare(setup: WriterSetup, place: DatabasePlace) -> None:
     """Create the table of the rows; NeverSent when no machine reaches the database in time."""
-    with closing(Database(stage, 0, lambda: place)) as database:
+    with closing(Database(setup, 0, lambda: place)) as database:
         connection = awaited(database)
         connection.execute(_ROWS)
         database.commit(connection)
@@ -212,9 +212,9 @@ def rows(database: Database, run: str, like: str) -> Iterator[Found]:
         database.drop(connection)
 
 
-def of_rows(stage: WriterSetup) -> Sequence[Postgres]:
-    prepare(stage, own(stage))
-    return [Postgres(stage, number) for number in range(_ROW_WRITERS)]
+def of_rows(setup: WriterSetup) -> Sequence[Postgres]:
+    prepare(setup, own(setup))
+    return [Postgres(setup, number) for number in range(_ROW_WRITERS)]
 
 
 class Bank:
@@ -222,15 +222,15 @@ class Bank:
 
     due = ACCOUNTS * EACH
 
-    def __init__(self, stage: WriterSetup, number: int, where: Where, kind: str = "bank") -> None:
+    def __init__(self, setup: WriterSetup, number: int, where: Where, kind: str = "bank") -> None:
         self.name = f"{kind}/{number}"
         self._kind = kind
-        self._stage = stage
-        self._database = Database(stage, number, where)
-        self._counting = Database(stage, number, where)
+        self._setup = setup
+        self._database = Database(setup, number, where)
+        self._counting = Database(setup, number, where)
 
     def send(self, seq: int) -> None:
-        draw = random.Random(f"{self._stage.seed} {self.name} {seq}")
+        draw = random.Random(f"{self._setup.seed} {self.name} {seq}")
         giver, taker = draw.sample(range(1, ACCOUNTS + 1), 2)
         amount = draw.randint(1, _MOST)
         connection = self._database.connected()
@@ -238,14 +238,14 @@ class Bank:
             # Lock accounts in the order of their numbers: transfers cannot deadlock.
             for account in sorted((giver, taker)):
                 connection.execute(_MOVE, (amount if account == taker else -amount, account))
-            connection.execute(_INSERT, (self.name, seq, seal(self._stage.run, self.name, seq)))
+            connection.execute(_INSERT, (self.name, seq, seal(self._setup.run, self.name, seq)))
             self._database.commit(connection)
         except BaseException:
             self._database.drop(connection)
             raise
 
     def read(self) -> Iterator[Found]:
-        return rows(self._database, self._stage.run, f"{self._kind}/%")
+        return rows(self._database, self._setup.run, f"{self._kind}/%")
 
     def total(self) -> int:
         """The sum of all accounts."""
@@ -269,16 +269,16 @@ class Bank:
         self._counting.close()
 
 
-def of_bank(stage: WriterSetup) -> Sequence[Bank]:
-    place = own(stage)
-    open_bank(stage, place)
-    return [Bank(stage, number, lambda: place) for number in range(BANK_WRITERS)]
+def of_bank(setup: WriterSetup) -> Sequence[Bank]:
+    place = own(setup)
+    open_bank(setup, place)
+    return [Bank(setup, number, lambda: place) for number in range(BANK_WRITERS)]
 
 
-def open_bank(stage: WriterSetup, place: DatabasePlace) -> None:
+def open_bank(setup: WriterSetup, place: DatabasePlace) -> None:
     """Create the tables of a bank, and its accounts; NeverSent when nothing leads there."""
-    prepare(stage, place)
-    with closing(Database(stage, 0, lambda: place)) as database:
+    prepare(setup, place)
+    with closing(Database(setup, 0, lambda: place)) as database:
         connection = database.connected()
         connection.execute(_ACCOUNTS)
         connection.execute(_OPEN_ACCOUNTS, (EACH, ACCOUNTS))

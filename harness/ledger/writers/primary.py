@@ -24,10 +24,10 @@ _EVERY = "SELECT datname FROM pg_database WHERE datname ~ '^cutover_ledger_[0-9a
 class Primary(Bank):
     """A writer of the bank; the last one drops the database when it closes."""
 
-    def __init__(self, stage: WriterSetup, number: int, place: DatabasePlace) -> None:
-        super().__init__(stage, number, lambda: place, kind="primary")
+    def __init__(self, setup: WriterSetup, number: int, place: DatabasePlace) -> None:
+        super().__init__(setup, number, lambda: place, kind="primary")
         is_last = number == BANK_WRITERS - 1
-        self._drops = _administration(stage, place) if is_last else None
+        self._drops = _administration(setup, place) if is_last else None
         self._name = place.name
 
     def close(self) -> None:
@@ -39,8 +39,8 @@ class Primary(Bank):
             _drop(self._drops, self._name)
 
 
-def _administration(stage: WriterSetup, place: DatabasePlace) -> Database:
-    return Database(stage, 0, lambda: replace(place, name="postgres"))
+def _administration(setup: WriterSetup, place: DatabasePlace) -> Database:
+    return Database(setup, 0, lambda: replace(place, name="postgres"))
 
 
 def _drop(database: Database, name: str) -> None:
@@ -49,18 +49,18 @@ def _drop(database: Database, name: str) -> None:
     connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
-def of_primary(stage: WriterSetup) -> Sequence[Primary]:
+def of_primary(setup: WriterSetup) -> Sequence[Primary]:
     """The writers, with their database; NotProven when the profile does not say where.
 
     NeverSent when no machine reaches it in time.
     """
-    place = stage.primary
+    place = setup.primary
     if place is None:
         raise NotProven(
             "the profile does not say where the platform's PostgreSQL takes writes",
             remedy="declare `postgres: primary:`",
         )
-    with closing(_administration(stage, place)) as database:
+    with closing(_administration(setup, place)) as database:
         connection = awaited(database)
         connection.autocommit = True
         there = {name for (name,) in connection.execute(_EVERY).fetchall()}
@@ -68,5 +68,5 @@ def of_primary(stage: WriterSetup) -> Sequence[Primary]:
             _drop(database, name)
         if place.name not in there:
             connection.execute(f"CREATE DATABASE {place.name}")
-    open_bank(stage, place)
-    return [Primary(stage, number, place) for number in range(BANK_WRITERS)]
+    open_bank(setup, place)
+    return [Primary(setup, number, place) for number in range(BANK_WRITERS)]

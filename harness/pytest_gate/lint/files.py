@@ -1,25 +1,18 @@
-"""Mistakes in gate files, waivers and drills; faults without an undo; checks that never turned red.
-
-A test in ``harness/tests/lab/test_*_defects.py`` breaks the lab for real and names the checks that
-it turns red: ``@pytest.mark.defect("every clock follows its source")``. A check that was never red
-may be unable to fail. A test marked `long` is not part of `./cutover test` and does not count here.
-"""
+"""Mistakes in the files of ``scenarios/``: gates, waivers, clusters, journeys, loads and drills."""
 
 from __future__ import annotations
 
-import ast
-import inspect
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.checks import CHECKS, Check
+from harness.checks import CHECKS
 from harness.core.errors import ConfigError
 from harness.facts.switch import MOVES
 from harness.faults.fault import Fault
 from harness.probes import PROBES
 from harness.pytest_gate.catalogue import Scenario
-from harness.pytest_gate.lint import Mistake, at, place
+from harness.pytest_gate.lint import Mistake, at
 from harness.settings import GateFile, Profile, Requirement, Waiver, flaws, line_of, parse
 from harness.settings.drills import OF_BYSTANDERS, Drill, Planned
 from harness.settings.files import Frozen
@@ -39,11 +32,8 @@ _DRILLS = "scenarios/drills"
 _LOADS = "scenarios/load"
 _NO_DRILL = "steady"
 _NOTICED = ("noticed_by_kubernetes_s", "noticed_by_ceph_s")
-_LIFE = ("refuse", "arm", "inject", "active", "heal", "healed")
 # Parameters that every fault gets when it is planned.
 _GIVEN = frozenset({"id", "machine"})
-
-_LAB_TESTS = "harness/tests/lab"
 
 
 def unread(root: Path) -> Iterator[Mistake]:
@@ -176,16 +166,6 @@ def clusters(root: Path) -> Iterator[Mistake]:
                 yield Mistake(where=f"{name}:{it.line}", says=it.says)
 
 
-def unhealable(faults: Mapping[str, object], root: Path) -> Iterator[Mistake]:
-    """A fault must have its whole lifecycle: above all ``arm`` its undo, and ``heal``."""
-    for name, fault in faults.items():
-        missing = [step for step in _LIFE if not callable(getattr(fault, step, None))]
-        if missing:
-            kind = fault if isinstance(fault, type) else type(fault)
-            says = f"the fault “{name}” cannot {', '.join(missing)}"
-            yield Mistake(where=place(kind, root), says=says)
-
-
 def _loads(root: Path) -> Iterator[str | Mistake]:
     """The existing loads, and the mistakes in their files."""
     for path in sorted((root / _LOADS).glob("*.yaml")):
@@ -251,42 +231,3 @@ def _of_fault(planned: Planned, faults: Mapping[str, type[Fault]]) -> Iterator[s
     for name, field in fields.items():
         if field.is_required() and name not in planned.parameters.keys() | _GIVEN:
             yield f"{planned.fault} needs {name}"
-
-
-def never_red(checks: Mapping[str, Check], root: Path) -> Iterator[Mistake]:
-    """Checks without a defect, and defects of a check that does not exist."""
-    marked = set[str]()
-    for path in sorted((root / _LAB_TESTS).glob("test_*_defects.py")):
-        for name, line, counts in _marked(path):
-            if counts:
-                marked.add(name)
-            if name not in checks:
-                where = f"{path.relative_to(root).as_posix()}:{line}"
-                yield Mistake(where=where, says=f"there is no check named “{name}”")
-    unseen = [name for name in checks if name not in marked]
-    if not marked and unseen:
-        # The convention is not in use yet: report one line instead of one per check.
-        says = f"no test is marked with @pytest.mark.defect: {len(unseen)} checks were never red"
-        yield Mistake(where=f"{_LAB_TESTS}:1", says=says, note=True)
-        return
-    for name in unseen:
-        says = f"no seeded defect of ./cutover test turns the check “{name}” red"
-        yield Mistake(where=place(inspect.unwrap(checks[name]), root), says=says)
-
-
-def _marked(path: Path) -> Iterator[tuple[str, int, bool]]:
-    """Each check that a test marks as red, its line, and whether that test always runs."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    long = {
-        id(mark)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-        and any(ast.unparse(it) == "pytest.mark.long" for it in node.decorator_list)
-        for mark in node.decorator_list
-    }
-    for node in ast.walk(tree):
-        match node:
-            case ast.Call(func=ast.Attribute(value=ast.Attribute(attr="mark"), attr="defect")):
-                for argument in node.args:
-                    if isinstance(argument, ast.Constant):
-                        yield str(argument.value), node.lineno, id(node) not in long

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 from harness.checks import CHECKS
 from harness.core.model import Case, Observation, Outcome, Verdict
 from harness.core.waiting import until
-from harness.ledger.platform import DURABLE, SERVE, Platform, namespace
 from harness.ledger.recorder import Recorder, recorded
 from harness.ledger.result import LedgerResult, observed
+from harness.ledger.targets import DURABLE, SERVE, LedgerTargets, namespace
 from harness.tests import clean_drills, clean_shift
 from harness.tests.lab.world import World
 from harness.transport.reach import _setns, connect
@@ -56,7 +56,7 @@ class Kept:
     """One active ledger on the lab, and ways to damage its targets."""
 
     world: World
-    platform: Platform
+    targets: LedgerTargets
     books: Recorder
     thread: ThreadPoolExecutor
     tallies: Mapping[str, LedgerResult] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Kept:
         return self.thread.submit(call).result(timeout=within_s)
 
     def kubectl(self, *argv: str) -> str:
-        return self.world.kubectl(f"--namespace={self.platform.space}", *argv)
+        return self.world.kubectl(f"--namespace={self.targets.space}", *argv)
 
     def kill(self, *pods: str) -> None:
         """Kill pods, by name or by label (``-l cutover/pod=http``), without a grace period."""
@@ -139,11 +139,11 @@ def ledger(
             space = opened.enter_context(namespace(reach.kube, "tests of the lab"))
             machines = reach.profile.cluster().machines
             tunnels = opened.enter_context(closing(Tunnels(reach.profile.access.ssh, machines)))
-            platform = Platform(reach, space, hide=len, settings=settings, serve=serve)
-            platform.deploy(kinds)
-            stage = platform.stage(tunnels, run="lab", seed=7)
-            books = recorded(stage, kinds, folder=world.scratch / "ledger", rate_per_s=rate_per_s)
-            return Kept(world, platform, opened.enter_context(books), thread)
+            targets = LedgerTargets(reach, space, hide=len, settings=settings, serve=serve)
+            targets.deploy(kinds)
+            setup = targets.writer_setup(tunnels, run="lab", seed=7)
+            books = recorded(setup, kinds, folder=world.scratch / "ledger", rate_per_s=rate_per_s)
+            return Kept(world, targets, opened.enter_context(books), thread)
 
         try:
             yield thread.submit(begin).result()

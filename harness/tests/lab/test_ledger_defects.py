@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.ledger.platform import DURABLE, SERVE
 from harness.ledger.result import FAULT
+from harness.ledger.targets import DURABLE, SERVE
 from harness.tests.lab.kept import BANK, INVENTED, LOST, ON_TIME, ledger
 from harness.tests.lab.world import World
 

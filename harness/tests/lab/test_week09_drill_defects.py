@@ -10,7 +10,7 @@ import pytest
 from harness.checks import CHECKS
 from harness.core.model import Case, Observation, Outcome, Verdict
 from harness.drill.injection import Moment
-from harness.drill.runner import carry_out
+from harness.drill.runner import run_drill
 from harness.lab import swarm
 from harness.settings.drills import Drill, OwnLooks
 from harness.tests.lab.breaking import Do, inside
@@ -69,7 +69,7 @@ def test_a_fault_that_ceph_is_told_not_to_notice_is_not_seen(world: World, do: D
     what = drill("stop-osd", 5, {**NEVER, "noticed_by_ceph_s": 30})
     when = {Moment.INJECTING: lambda: world.do(world.one, "ceph", "osd", "set", "nodown")}
     try:
-        value = do(lambda reach: carry_out(what, context(reach, when=when), [OSD]))
+        value = do(lambda reach: run_drill(what, context(reach, when=when), [OSD]))
     finally:
         world.do(world.one, "ceph", "osd", "unset", "nodown")
     real, noticed = judged(world, value, REAL), judged(world, value, NOTICED)
@@ -96,7 +96,7 @@ def test_a_fault_is_taken_back_at_once_when_more_than_it_breaks(world: World, do
 
     try:
         value: Any = do(
-            lambda reach: carry_out(
+            lambda reach: run_drill(
                 what, context(reach, when={Moment.HOLDING: stop}, silent_s=15), [world.three.name]
             )
         )
@@ -123,7 +123,7 @@ def test_a_second_monitor_that_stops_ends_the_fault_and_is_found(world: World, d
     when = {Moment.HOLDING: lambda: world.do(world.two, "systemctl", "stop", unit)}
     try:
         value = do(
-            lambda reach: carry_out(
+            lambda reach: run_drill(
                 what, context(reach, when=when, silent_s=15), [world.three.name]
             )
         )
@@ -157,7 +157,7 @@ def test_services_that_stop_while_a_machine_is_broken_are_found(world: World, do
     }
     try:
         value: Any = do(
-            lambda reach: carry_out(
+            lambda reach: run_drill(
                 what,
                 context(reach, when=when, looks=looks.of_bystanders, visited=world.scratch),
                 [world.three.name],

@@ -1,4 +1,4 @@
-"""The small words of a profile: paths, names, ranges of addresses, and ports.
+"""The types of fields: paths, names, ranges of addresses, ports, and parts of HTTP requests.
 
 A path may begin with ``${state}`` (``$XDG_STATE_HOME/cutover``), ``${cache}``
 (``$XDG_CACHE_HOME/cutover``), ``${here}`` (the profile's own folder) or ``~``. A port is written
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Address, ip_address, ip_network, summarize_address_range
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
@@ -34,7 +34,16 @@ OneOrMore = Annotated[
 ProfilePath = Annotated[Path, AfterValidator(_resolve)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=63)]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
+Host = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
 UrlPath = Annotated[str, Field(pattern=r"^/[!-~]*$")]
+Method = Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
+# The methods of requests that change nothing, unless they say otherwise.
+READING: tuple[Method, ...] = ("GET", "HEAD", "OPTIONS")
+Status = Annotated[int, Field(ge=100, le=599)]
+# A JSON pointer (RFC 6901), and a name for what it leads to.
+Pointer = Annotated[str, Field(pattern="^(/.*)?$")]
+Variable = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]
+Scalar = str | int | float | bool | None
 
 
 def _not_ipv6(value: object) -> object:

@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from harness.core.errors import ConfigError, NotProven
-from harness.ledger import platform, serve_script
-from harness.ledger.platform import LEDGER, Platform, namespace
+from harness.ledger import serve_script, targets
+from harness.ledger.targets import LEDGER_PERMISSIONS, LedgerTargets, namespace
 from harness.ledger.writers.protocol import DatabasePlace
 from harness.probes.permissions import Permission
 from harness.settings import load_profile
@@ -71,10 +71,12 @@ def pod(part: str, number: int, is_ready: bool) -> Any:
     }
 
 
-def deployed(*kinds: str, cluster: Cluster | None = None, **words: Any) -> tuple[Platform, Cluster]:
+def deployed(
+    *kinds: str, cluster: Cluster | None = None, **words: Any
+) -> tuple[LedgerTargets, Cluster]:
     cluster = cluster or Cluster()
     words = {"hide": len, **words}
-    made = Platform(reach(kube=cluster, like=load_profile("lab")), "space", **words)
+    made = LedgerTargets(reach(kube=cluster, like=load_profile("lab")), "space", **words)
     made.deploy(kinds)
     return made, cluster
 
@@ -176,7 +178,7 @@ def test_each_machine_reaches_its_own_pod_of_files_alone() -> None:
 def test_pods_that_do_not_get_ready_are_named_with_what_the_cluster_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(platform, "_READY_WITHIN_S", 0.0)
+    monkeypatch.setattr(targets, "_READY_WITHIN_S", 0.0)
     with pytest.raises(NotProven, match=r"database-0.*no room"):
         deployed("postgres", cluster=Cluster(sick="database"))
 
@@ -211,13 +213,13 @@ def test_the_platforms_own_server_is_found_by_its_service_and_its_password_is_hi
         }
     )
     hidden: list[str] = []
-    made = Platform(
+    made = LedgerTargets(
         reach(kube=WithPostgres(), like=profile), "cutover-ledger-0a1b", hide=hidden.append
     )
     made.deploy(["objects"])
-    assert made.stage(cast(Tunnels, None), run="r", seed=1).primary is None
+    assert made.writer_setup(cast(Tunnels, None), run="r", seed=1).primary is None
     made.deploy(["primary"])
-    assert made.stage(cast(Tunnels, None), run="r", seed=1).primary == DatabasePlace(
+    assert made.writer_setup(cast(Tunnels, None), run="r", seed=1).primary == DatabasePlace(
         address="10.43.0.77",
         port=5433,
         user="postgres",
@@ -228,11 +230,11 @@ def test_the_platforms_own_server_is_found_by_its_service_and_its_password_is_hi
     path.unlink()
     with pytest.raises(ConfigError, match="cannot read the password of postgres"):
         made.deploy(["primary"])
-    assert Permission("get", "services") in LEDGER
+    assert Permission("get", "services") in LEDGER_PERMISSIONS
 
 
 def test_the_role_of_the_ledger_may_do_what_it_does() -> None:
-    _, cluster = deployed(*(platform.NEEDS.keys() - {"primary"}))
+    _, cluster = deployed(*(targets.NEEDS.keys() - {"primary"}))
     plurals = {
         "PersistentVolumeClaim": "persistentvolumeclaims",
         "Secret": "secrets",
@@ -244,7 +246,7 @@ def test_the_role_of_the_ledger_may_do_what_it_does() -> None:
     for it in cluster.made:
         group = it["apiVersion"].rpartition("/")[0]
         for verb in ("create", "patch"):
-            assert Permission(verb, plurals[it["kind"]], group) in LEDGER
+            assert Permission(verb, plurals[it["kind"]], group) in LEDGER_PERMISSIONS
 
 
 def test_the_program_in_pods_needs_nothing_but_an_old_python() -> None:

@@ -66,7 +66,7 @@ _LOST_AFTER_S = 30
 _SIZES = {"database": 512 * claim_objects.MIB, "files": 256 * claim_objects.MIB}
 
 
-class Platform:
+class LedgerTargets:
     """The parts that some kinds of writers need, in one namespace.
 
     ``hide`` gets the database's password first.
@@ -136,7 +136,7 @@ class Platform:
             must(it, "metadata", "name"): must(it, "spec", "clusterIP") for it in found
         }
 
-    def stage(self, tunnels: Tunnels, *, run: str, seed: int) -> WriterSetup:
+    def writer_setup(self, tunnels: Tunnels, *, run: str, seed: int) -> WriterSetup:
         """The setup for the writers."""
         return WriterSetup(
             run=run,
@@ -312,7 +312,7 @@ def is_there(kube: Kube, space: str) -> bool:
 _APPLIES = ("create", "patch")
 
 # To create and observe the targets of writes; configmaps are also written themselves.
-LEDGER: tuple[Permission, ...] = (
+LEDGER_PERMISSIONS: tuple[Permission, ...] = (
     *(Permission(verb, "namespaces") for verb in ("list", *_APPLIES, "delete")),
     *(Permission("list", kind) for kind in ("serviceaccounts", "events", "services", "pods")),
     Permission("get", "services"),

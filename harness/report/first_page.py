@@ -1,4 +1,4 @@
-"""The first page: the decision and its reasons, cut to one printed sheet."""
+"""The first page of a report: the decision and its reasons, cut to one printed sheet."""
 
 from __future__ import annotations
 
