@@ -80,7 +80,7 @@ def postgres() -> Iterator[Postgres]:
 
 def mariadb_answers(script: Iterable[str], question: str) -> list[str]:
     """Fill an empty MariaDB with a script, without any server, and ask it one question."""
-    with _folder("mysql") as (folder, as_user):
+    with _folder("nobody") as (folder, as_user):
         data = folder / "data"
         make = ("--no-defaults", "--skip-test-db", f"--datadir={data}")
         _run(*as_user, "mariadb-install-db", *make)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -47,6 +48,16 @@ while [ $# -gt 0 ]; do
 done
 wait
 """
+# Each of these reads one of the databases that no declared answer reads: billing's and MariaDB.
+READS = (
+    SwarmAnswers(host="api.lab.example", port=8080, path="/billing/health/database"),
+    SwarmAnswers(
+        host="api.lab.example",
+        port=8080,
+        path=f"/billing/api/billing/invoices/{uuid.UUID(int=0)}",
+        status=(404,),
+    ),
+)
 # Not Swarm's own 10.0.0.0/8, which the machines use; and no certificate of a lab expires.
 INIT = ("--default-addr-pool", "172.31.0.0/16", "--cert-expiry", "87600h")
 
@@ -241,23 +252,23 @@ def _serves(node: dict[str, str], managers: Sequence[str]) -> bool:
 
 
 def _asked(lab: Lab) -> list[SwarmAnswers]:
-    """What the old platform answers: its sites, and customers' instances that run."""
+    """What the old platform answers: its sites, its databases, and customers' running instances."""
     declared = lab.profile.swarm
     assert declared is not None
     assert declared.instances is not None
     sites = [answer for it in declared.services.values() for answer in it.answers]
     own = declared.instances.model_dump(exclude={"names", "host"})
     running = [host for host, replicas in INSTANCES.values() if replicas]
-    return [*sites, *(SwarmAnswers(host=host, **own) for host in running)]
+    return [*sites, *READS, *(SwarmAnswers(host=host, **own) for host in running)]
 
 
 def _silent(lab: Lab, node: Node, log: Path) -> list[str]:
-    """The hosts that do not answer as they must; all are asked side by side."""
+    """The sites that do not answer as they must; all are asked side by side."""
     asked = {(it.host, f"http://{node.address}:{it.port}{it.path}"): it for it in _asked(lab)}
     words = [word for pair in asked for word in pair]
     said = enter(lab, node, ["sh", "-c", ASK, "ask", *words], log=log, check=False)
     seen = {(host, url): int(status) for host, url, status in map(str.split, said.splitlines())}
-    return [it.host for pair, it in asked.items() if seen.get(pair) not in it.status]
+    return [f"{it.host}{it.path}" for pair, it in asked.items() if seen.get(pair) not in it.status]
 
 
 def whole(lab: Lab, log: Path, within_s: float = 120) -> None:
