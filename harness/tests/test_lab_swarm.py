@@ -277,16 +277,25 @@ def test_machines_join_in_the_role_that_the_profile_declares(
     assert (lab.access / swarm.PASSWORD).stat().st_mode & 0o777 == 0o600
 
 
-def test_a_host_that_does_not_answer_is_named(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_site_that_does_not_answer_is_named(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = listing(lab)
     monkeypatch.setattr(swarm, "init", lambda *_: 7)
     monkeypatch.setattr(swarm, "_listed", lambda _, __, what, ___: listed[what])
     monkeypatch.setattr(swarm, "enter", answering(lab, silent=""))
-    hosts = ("registry", *("api",) * 4, "notification", "app", "acme", "globex")
-    named = ", ".join(f"{it}.lab.example" for it in hosts)
-    assert swarm.trouble(lab, LOG) == f"{named} does not answer"
+    assert swarm.trouble(lab, LOG).split(", ") == [
+        "registry.lab.example/v2/",
+        "api.lab.example/user/health/database",
+        "api.lab.example/instance/health/database",
+        "api.lab.example/billing/health",
+        "api.lab.example/database/health",
+        "notification.lab.example/health",
+        "app.lab.example/",
+        *(f"{it.host}{it.path}" for it in swarm.READS),
+        "acme.lab.example/",
+        "globex.lab.example/ does not answer",
+    ]
     monkeypatch.setattr(swarm, "enter", answering(lab, silent="/billing/health"))
-    assert swarm.trouble(lab, LOG) == "api.lab.example does not answer"
+    assert swarm.trouble(lab, LOG) == "api.lab.example/billing/health does not answer"
 
 
 def test_each_host_is_asked_at_its_url_and_told_with_its_status() -> None:
