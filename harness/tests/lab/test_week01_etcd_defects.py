@@ -76,7 +76,7 @@ def test_a_member_with_a_slow_disk_and_one_behind_a_crowded_link_are_found(world
         world.do(three, "tc", "qdisc", "delete", "dev", "host0", "root")
     slow_words = f"{two.name}: expected a p99 of at most 500 ms for a WAL fsync"
     far_words = (
-        f"{three.name} → {world.one.name}: expected a p99 of at most 250 ms for a round trip"
+        f"{three.name} → {world.one.name}: expected a p99 of at most 500 ms for a round trip"
     )
     says(ruling, "W1-ETCD", slow_words, far_words)
 
