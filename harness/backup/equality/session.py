@@ -167,3 +167,9 @@ def rows(connection: Connection, query: str) -> list[TupleRow]:
     """All rows of a query; raises NotProven or Unreachable."""
     with asking(connection, connection.info.dbname):
         return connection.execute(query.encode()).fetchall()
+
+
+def streamed(connection: Connection, query: str) -> Iterator[TupleRow]:
+    """The rows of a query as they arrive, of which few are in memory; raises what ``rows`` does."""
+    with asking(connection, connection.info.dbname), connection.cursor() as cursor:
+        yield from cursor.stream(query.encode())

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from harness.backup.equality.compare import Tell, database
-from harness.backup.equality.session import Connection, Server, moment, one, rows
+from harness.backup.equality.session import Connection, Server, moment, one, rows, streamed
 from harness.backup.equality.tables import Mutation
 from harness.core.errors import NotProven, Unreachable
 from harness.facts.databases import Database
@@ -65,7 +65,7 @@ def writes(server: Server, name: str) -> dict[str, int]:
 def texts(server: Server, name: str, query: str) -> Iterator[str]:
     """The first column of every row of a declared query."""
     with server.connect(name) as connection:
-        for row in rows(connection, query):
+        for row in streamed(connection, query):
             yield str(row[0])
 
 

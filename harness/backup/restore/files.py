@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
+import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
+from harness.backup import tree_script as tree
 from harness.backup.compare import compare
 from harness.backup.manifest import Entry, Making, Tree, TreeManifest
 from harness.backup.restore.side import Side
@@ -16,6 +19,35 @@ from harness.core.parallel import begin
 from harness.facts.restore import Attachments, FileDifference, Files
 
 _FIRST = 20
+
+# Where a name was seen: as that of a file, or in a row that names one.
+Seen = Literal["source_file", "source_row", "restored_file", "restored_row"]
+_NAMES = """
+create table names (
+  name blob primary key,
+  source_file integer not null default 0,
+  source_row integer not null default 0,
+  restored_file integer not null default 0,
+  restored_row integer not null default 0
+) without rowid;
+-- Rows can name `ab/abcd…`, and none of the checklist of what is to be removed.
+create view judged as select *,
+  source_row and not source_file as source_lacks,
+  restored_row and not restored_file as lost,
+  substr(name, 1, 2) = substr(name, 4, 2) and substr(name, 3, 1) = x'2f' as can_have_row
+from names;
+"""
+_COUNTS = """
+select
+  count(*) filter (where restored_row),
+  count(*) filter (where lost and not source_lacks),
+  count(*) filter (where source_lacks),
+  count(*) filter (where can_have_row and restored_file and not restored_row),
+  count(*) filter (where can_have_row and source_file and not source_row),
+  count(*) filter (where lost and source_lacks)
+from judged
+"""
+_LOST = "select name from judged where lost and not source_lacks order by name limit ?"
 
 
 @contextlib.contextmanager
@@ -43,13 +75,55 @@ def both_manifests(
                 one.drop()
 
 
+class FileNames:
+    """The names of both sides' files, and of the files that rows of both sides name.
+
+    They are in a temporary database on disk: the largest filestore takes no memory here.
+    """
+
+    def __init__(self) -> None:
+        self._store = sqlite3.connect("")
+        self._store.executescript(_NAMES)
+
+    def add(self, names: Iterable[str], seen: Seen) -> None:
+        """Note where these names were seen."""
+        insert = (
+            f"insert into names (name, {seen}) values (?, 1) on conflict do update set {seen} = 1"
+        )
+        self._store.executemany(insert, ((tree.raw(name),) for name in names))
+
+    def attachments(self) -> Attachments:
+        """The rows that name a file against the files, on both sides.
+
+        A file that no row names is no fault: Odoo removes files long after their rows. Nor is a
+        row whose file the source lacks too: no restore can bring it back.
+        """
+        (counts,) = self._store.execute(_COUNTS)
+        rows, without_file, source_lacks, without_row, source_without_row, lacking = counts
+        return Attachments(
+            rows=rows,
+            without_file=without_file,
+            first=tuple(tree.told(name) for (name,) in self._store.execute(_LOST, (_FIRST,))),
+            source_without_file=source_lacks,
+            without_row=without_row,
+            source_without_row=source_without_row,
+            lacking=lacking,
+        )
+
+    def close(self) -> None:
+        """Remove them from the disk."""
+        self._store.close()
+
+
 @dataclass
 class _Read:
     """What was seen of a tree while it was compared; ``moved``: what was written since."""
 
     since: float
-    names: set[str] = field(default_factory=set)
+    names: FileNames
+    seen: Seen
     moved: set[str] = field(default_factory=set)
+    count: int = 0
     bytes: int = 0
 
     def files(self, manifest: Iterable[Entry]) -> Iterator[Entry]:
@@ -59,20 +133,26 @@ class _Read:
             if entry.get("mtime_ns", 0) >= self.since * 1e9:
                 self.moved.add(path)
             if entry["type"] != "folder":
-                self.names.add(path)
+                self.names.add([path], self.seen)
+                self.count += 1
                 self.bytes += entry.get("size", 0)
                 yield entry
 
 
 def compare_files(
-    source: Making, restored: Making, asked: float, may_differ: Collection[str]
-) -> tuple[Files, set[str], set[str]]:
-    """The comparison, and the names of the files of both sides.
+    source: Making,
+    restored: Making,
+    asked: float,
+    may_differ: Collection[str],
+    names: FileNames,
+) -> Files:
+    """The comparison; ``names`` gets those of the files of both sides.
 
     ``asked`` is when the backup was asked for, by the source's clock: what was written there since
     then is counted apart. ``may_differ`` are the words of a field (owner, mode …).
     """
-    old, new = _Read(asked), _Read(float("inf"))
+    old = _Read(asked, names, "source_file")
+    new = _Read(float("inf"), names, "restored_file")
     before = old.files(TreeManifest(source.lines(), "the source's manifest"))
     now = new.files(TreeManifest(restored.lines(), "the restored manifest"))
     counts: Counter[FileDifference] = Counter()
@@ -87,38 +167,11 @@ def compare_files(
             counts[it.kind] += 1
             if len(first) < _FIRST:
                 first.append((it.path, f"{it.kind} {', '.join(it.what)}".strip()))
-    found = Files(
-        files=len(old.names),
+    return Files(
+        files=old.count,
         bytes=old.bytes,
         counts=dict(counts),
         first=tuple(first),
         passed=passed,
         newer=newer,
     )
-    return found, old.names, new.names
-
-
-def compare_attachments(
-    rows_of_source: set[str], source: set[str], rows: set[str], restored: set[str]
-) -> Attachments:
-    """The rows that name a file against the files, on both sides.
-
-    A file that no row names is no fault: Odoo removes files long after their rows. Nor is a row
-    whose file the source lacks too: no restore can bring it back.
-    """
-    of_source = rows_of_source - source
-    without = sorted(rows - restored - of_source)
-    return Attachments(
-        rows=len(rows),
-        without_file=len(without),
-        first=tuple(without[:_FIRST]),
-        source_without_file=len(of_source),
-        without_row=len(_content(restored) - rows),
-        source_without_row=len(_content(source) - rows_of_source),
-        lacking=len((rows - restored) & of_source),
-    )
-
-
-def _content(names: set[str]) -> set[str]:
-    """The files that rows can name: ``ab/abcd…``, and none of the checklist of what to remove."""
-    return {name for name in names if name[:2] == name[3:5] and name[2:3] == "/"}

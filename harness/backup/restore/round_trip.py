@@ -11,12 +11,12 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from harness.backup.restore import database, inspect_script, unpack_script
-from harness.backup.restore.files import both_manifests, compare_attachments, compare_files
+from harness.backup.restore.files import FileNames, both_manifests, compare_files
 from harness.backup.restore.side import Failed
 from harness.backup.restore.trip import (
     SHORT_S,
@@ -318,19 +318,16 @@ class _Done:
         trip, name = self.trip, f"restore-{secrets.token_hex(4)}"
         source = (trip.source, f"{trip.customer.folder}/{trip.filestore}")
         restored = (trip.target, f"{trip.folder}/{trip.restored_filestore}")
-        with both_manifests(source, restored, name) as (old, new):
-            may_differ = trip.declared.files_may_differ
-            self.files, source_has, restored_has = compare_files(old, new, self.asked, may_differ)
-        query = trip.declared.attachments
-        if query is not None:
-            rows = [
-                set(database.texts(*side, query))
-                for side in (
-                    (trip.source.server, trip.customer.database),
-                    (trip.target.server, trip.restored),
-                )
-            ]
-            self.attachments = compare_attachments(rows[0], source_has, rows[1], restored_has)
+        with closing(FileNames()) as names:
+            with both_manifests(source, restored, name) as (old, new):
+                may_differ = trip.declared.files_may_differ
+                self.files = compare_files(old, new, self.asked, may_differ, names)
+            query = trip.declared.attachments
+            if query is not None:
+                of_source = database.texts(trip.source.server, trip.customer.database, query)
+                names.add(of_source, "source_row")
+                names.add(database.texts(trip.target.server, trip.restored, query), "restored_row")
+                self.attachments = names.attachments()
 
     def facts(self) -> RoundTrip:
         """What is known by now."""

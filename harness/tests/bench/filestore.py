@@ -21,12 +21,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from harness.backup import manifest
 from harness.backup.equality.session import Server
-from harness.backup.restore.files import both_manifests, compare_files
+from harness.backup.restore.files import FileNames, both_manifests, compare_files
 from harness.backup.restore.side import Side
 from harness.tests.postgres_server import ThisShell
 
@@ -57,8 +58,9 @@ def rsync(one: Path, other: Path, *more: str) -> None:
 def manifests(one: Path, other: Path) -> None:
     """The drill's comparison."""
     side = Side(shell=ThisShell(), place="here", server=Server("", 0, "", ""), backups="")
-    with both_manifests((side, str(one)), (side, str(other)), "bench") as (old, new):
-        found, _, _ = compare_files(old, new, time.time(), ())
+    sides = (side, str(one)), (side, str(other))
+    with closing(FileNames()) as names, both_manifests(*sides, "bench") as (old, new):
+        found = compare_files(old, new, time.time(), (), names)
     assert not found.counts, found
 
 
