@@ -219,7 +219,9 @@ def _converse(
 
     The two outputs share one window: reading them one after the other would block on large ones.
     """
-    channel.exec_command(command)
+    # Paramiko may send the end of an input after a short command has closed its channel already;
+    # sshd then ends the whole connection, and all other commands on it. So there is none to tell.
+    channel.exec_command(command if stdin else f"{command} </dev/null")
     stderr = bytearray()
 
     def read_stderr() -> None:
@@ -232,7 +234,8 @@ def _converse(
             channel.sendall(stdin)
             channel.shutdown_write()
 
-    helpers = [threading.Thread(target=work, daemon=True) for work in (read_stderr, write_stdin)]
+    works = (read_stderr, write_stdin) if stdin else (read_stderr,)
+    helpers = [threading.Thread(target=work, daemon=True) for work in works]
     for helper in helpers:
         helper.start()
     stdout = bytearray()
