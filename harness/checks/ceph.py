@@ -19,19 +19,27 @@ T = TypeVar("T")
 CEPH = "Ceph"
 # What the other side of an operation would wait for.
 _SLOW = re.compile(r"SLOW_OP|SLOW_REQUEST|SLOW_METADATA_IO")
-# Warnings that an OSD keeps for a day after its last slow operation or stalled read, or until it
-# restarts (bluestore_slow_ops_warn_lifetime, bdev_stalled_read_warn_lifetime; one is enough). Of an
-# operation that is slow now, SLOW_OPS tells. By code, with how to look and how it clears.
-LINGERING: Mapping[str, str] = dict.fromkeys(
-    (
-        "BLUESTORE_SLOW_OP_ALERT",
-        "BLOCK_DEVICE_STALLED_READ_ALERT",
-        "DB_DEVICE_STALLED_READ_ALERT",
-        "WAL_DEVICE_STALLED_READ_ALERT",
+# Warnings that outlive what they tell of, by code, with how to look and how they clear. An OSD
+# keeps the first four for a day after its last slow operation or stalled read, or until it restarts
+# (bluestore_slow_ops_warn_lifetime, bdev_stalled_read_warn_lifetime). Of heartbeats, Ceph judges
+# the slowest of the averages of 1, 5 and 15 minutes (PGMap::get_health_checks).
+LINGERING: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            "BLUESTORE_SLOW_OP_ALERT",
+            "BLOCK_DEVICE_STALLED_READ_ALERT",
+            "DB_DEVICE_STALLED_READ_ALERT",
+            "WAL_DEVICE_STALLED_READ_ALERT",
+        ),
+        "one in a day is enough: it clears a day after the last, or when the OSD restarts; "
+        "`ceph log last 1000 info cluster` says since when, the OSD's log each time",
     ),
-    "one in a day is enough: it clears a day after the last, or when the OSD restarts; "
-    "`ceph log last 1000 info cluster` says since when, the OSD's log each time",
-)
+    **dict.fromkeys(
+        ("OSD_SLOW_PING_TIME_BACK", "OSD_SLOW_PING_TIME_FRONT"),
+        "an average of up to 15 minutes: it clears a quarter of an hour after the last slow one; "
+        "`ceph tell osd.N dump_osd_network 0` says the last minute's",
+    ),
+}
 # Flags that only record an upgrade, or that the numbers of groups are set by hand.
 _HARMLESS = {"sortbitwise", "recovery_deletes", "purged_snapdirs", "pglog_hardlimit"}
 _HARMLESS |= {"noautoscale"}
