@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -85,7 +85,7 @@ def healthy(case: Case) -> Verdict:
             if check.severity == "HEALTH_OK":
                 continue
             if check.severity == "HEALTH_WARN" and code in declared:
-                excused.append(f"{code} ({declared[code]})")
+                excused.append(code)
             else:
                 findings.append(Finding(CEPH, _complaint(code, check, code in health.muted)))
         hidden = [code for code in health.muted if code not in {*health.checks, *declared}]
@@ -95,8 +95,13 @@ def healthy(case: Case) -> Verdict:
         ]
         if health.status != "HEALTH_OK" and not health.checks:
             findings.append(Finding(CEPH, f"expected HEALTH_OK, seen {health.status}"))
-    besides = f", beside what is declared: {', '.join(excused)}" if excused else ""
-    return conclude(findings, seen, proven=f"Ceph says that it is well{besides}")
+    return conclude(findings, seen, proven=f"Ceph says that it is well{beside(excused, declared)}")
+
+
+def beside(excused: Iterable[str], declared: Mapping[str, str]) -> str:
+    """The words, after a comma, for warnings that are there and declared; else empty."""
+    told_of = [f"{code} ({declared[code]})" for code in excused]
+    return f", beside what is declared: {', '.join(told_of)}" if told_of else ""
 
 
 def _complaint(code: str, check: HealthCheck, muted: bool) -> str:
@@ -185,9 +190,7 @@ def nothing_slow(case: Case) -> Verdict:
         for code, check in slow
         if code not in excused
     ]
-    told_of = [f"{code} ({declared[code]})" for code in excused]
-    besides = f", beside what is declared: {', '.join(told_of)}" if told_of else ""
-    return conclude(findings, seen, proven=f"no operation is slow{besides}")
+    return conclude(findings, seen, proven=f"no operation is slow{beside(excused, declared)}")
 
 
 def _with_detail(code: str, check: HealthCheck) -> str:
