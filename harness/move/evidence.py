@@ -78,6 +78,10 @@ class Evidence:
     samples: Samples
     declared: Declared
 
+    def window(self, since: float) -> Window:
+        """The answers since then."""
+        return window(self.samples.since(since), self.samples.stalled_s(since))
+
     def shown_at(self, share: int, former: int, since: float) -> float | None:
         """When the first of the answers was sent that show a share; None if they do not."""
         # Before the answers: one that comes between the two is in both then, and in none otherwise.
@@ -126,7 +130,7 @@ class Evidence:
 
         def is_known() -> bool:
             nonlocal found
-            found = window(self.samples.since(since))
+            found = self.window(since)
             return is_front_sick(found, rules) or found.front.answers >= needed
 
         with suppress(TimedOut):

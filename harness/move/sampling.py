@@ -216,10 +216,10 @@ def window(answers: Sequence[Answer], stalled_s: float = 0.0) -> Window:
 
 
 def newest(answers: Sequence[Answer], most: int) -> Sequence[Answer]:
-    """At most so many of the newest answers; all for 0.
+    """The newest answers, at most so many, and half as many once there are more; all for 0.
 
-    They begin at the same answer until half as many more have come. Began they with each look at
-    another one, a test of errors would have a new chance at each look to call a healthy side sick.
+    They begin at the same answer until half as many have come. If they began at another one with
+    each look, a test of errors would have a new chance at each to call a healthy side sick.
     """
     half = most // 2
     return answers[max(0, (len(answers) // half - 1) * half) :] if half else answers

@@ -257,8 +257,7 @@ class Mover:
 
         def is_bad(since: float) -> bool:
             nonlocal seen, found
-            samples = self.parts.samples
-            seen = window(samples.since(since), samples.stalled_s(since))
+            seen = evidence.window(since)
             found = quality(share, seen, rules, seen.source.p99_ms or self._reference_ms)
             return found is Quality.SICK or is_source_sick(seen, rules) or reads != share
 
@@ -287,7 +286,7 @@ class Mover:
         self._reference_ms = seen.source.p99_ms or self._reference_ms
         says = in_words(share, seen, rules, self._reference_ms)
         is_shown = shown is not None and shows(share, seen.target.answers, seen.named)
-        if not is_shown and found is not Quality.SICK:
+        if not (is_shown or found is Quality.SICK or is_source_sick(seen, rules)):
             found = Quality.UNDECIDED
             says = f"the share did not show: {seen.target.answers} of {seen.named} answers; {says}"
         return Step(
@@ -325,7 +324,7 @@ class Mover:
         shown = None if set_s is None else self._seen(share, decided)
         after = None
         if shown is None:
-            after = window(self.parts.samples.since(decided))
+            after = self._evidence.window(decided)
         elif look_on:
             # From now on: the first of the answers that show the share are of the change.
             after = self._evidence.errors_end(self._steps[-1].window)
