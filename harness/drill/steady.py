@@ -16,7 +16,7 @@ from harness.facts.drills import Bystanders
 from harness.gate.evaluation import evaluate
 from harness.probes import PROBES
 from harness.probes.probe import NOWHERE, observe
-from harness.settings import Gates
+from harness.settings import Gates, Profile
 from harness.settings.drills import Looks
 from harness.transport import Reach
 
@@ -131,9 +131,9 @@ def _relapses(look: Callable[[], Trouble], for_s: float) -> bool:
     return False
 
 
-def all_numbers(gates: Gates) -> Numbers:
-    """Every target of every requirement, by its key."""
+def all_numbers(gates: Gates, profile: Profile) -> Numbers:
+    """Every target of every requirement, by its key, with the cluster's own numbers."""
     merged: dict[str, float] = {}
     for requirement in gates.requirements:
-        merged |= requirement.numbers()
+        merged |= requirement.on(profile.changes(requirement.id)).numbers()
     return merged

@@ -30,7 +30,8 @@ _JSON = {"Content-Type": "application/json"}
 # Enough that a side that never answers slows the other's requests little.
 _MOST_AT_ONCE = 64
 _PULSE_S = 0.2
-# A share is seen in so many answers that its smaller side is expected this often among them.
+# A share is seen in so many answers that its smaller side is expected this often among them; 0 and
+# 100 %, which have none, in so many that the share before would have shown the other side as often.
 _EXPECTED = 5
 _LEAST, _MOST = 100, 2000
 
@@ -227,18 +228,18 @@ def _side(answers: Sequence[Answer]) -> Side:
 
 
 def shown_since(
-    answers: Sequence[Answer], share: int, pending: Collection[float] = ()
+    answers: Sequence[Answer], share: int, former: int, pending: Collection[float] = ()
 ) -> float | None:
     """When the first of the requests was sent from which on a share shows; None if it does not yet.
 
-    So many answers show it as make its smaller side likely. None of the requests that were sent
+    So many answers show it as tell it from the ``former`` share, too. None of the requests that were sent
     between them may be ``pending``: a platform that hangs would be missing. An error that names no
     side counts as the new platform's: going back is not over before these end.
     """
     sent = sorted(answers, key=lambda it: it.at)
     told = [it for it in sent if not it.is_limited and (it.side or it.error)]
-    part = min(share, 100 - share) / 100
-    needed = _LEAST if not part else max(_LEAST, min(_MOST, ceil(_EXPECTED / part)))
+    percent = min(share, 100 - share) or abs(share - former)
+    needed = max(_LEAST, min(_MOST, ceil(100 * _EXPECTED / percent))) if percent else _LEAST
     targets = [0, *accumulate(int(it.side != SOURCE) for it in told)]
     for first in range(len(told) - needed + 1):
         begun, ended = told[first].at, told[first + needed - 1].at

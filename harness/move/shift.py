@@ -87,6 +87,7 @@ class Mover:
     visitors: Followed | None = None
     # Why no more steps may be taken, such as a ledger that is silent for too long; or None.
     trouble: Callable[[], str | None] = lambda: None
+    _former: int = 0
     _safe: int = 0
     _before: Step | None = None
     _steps: list[Step] = field(default_factory=list)
@@ -109,7 +110,7 @@ class Mover:
         is tried all the same, and arms nothing first.
         """
         parts = self.parts
-        self.share = self._read_first()
+        self.share = self._former = self._read_first()
         counts = parts.numbers()
         if not self.order.is_back:
             self._arm(self.share)
@@ -234,7 +235,7 @@ class Mover:
         self.parts.way_back.renew()
         self.parts.tell(f"setting {share} %")
         self.parts.record(share, ShiftEvent(event="set"))
-        self.share = share
+        self._former, self.share = self.share, share
         self._step_began = time.monotonic()
         self.parts.front.set(share)
         self._note_change()
@@ -299,7 +300,7 @@ class Mover:
     def _shown_at(self, share: int, since: float) -> float | None:
         """When the first of the answers was sent that show a share; None if they do not."""
         samples = self.parts.samples
-        return shown_since(samples.since(since), share, samples.pending())
+        return shown_since(samples.since(since), share, self._former, samples.pending())
 
     def _seen(self, share: int, since: float) -> float | None:
         """Wait until a share shows; the moment from which on it does, or None."""
@@ -339,7 +340,7 @@ class Mover:
                 set_s=set_s,
                 back_s=None if shown is None else round(shown - decided, 2),
                 after=after,
-                left_behind=() if shown is None or share else self._left_behind(shown),
+                left_behind=() if shown is None or share else self._left_behind(),
             )
         )
 
@@ -356,7 +357,7 @@ class Mover:
             until(is_set, within_s=_SET_WITHIN_S, every_s=_SET_AGAIN_S, what=f"{share} % is set")
         except TimedOut:
             return None
-        self.share = share
+        self._former, self.share = self.share, share
         self._note_change()
         return round(time.monotonic() - decided, 3)
 
@@ -382,9 +383,13 @@ class Mover:
             until(is_known, within_s=_SHOWN_WITHIN_S, every_s=_LOOK_EVERY_S, what="answers")
         return found
 
-    def _left_behind(self, since: float) -> tuple[str, ...]:
-        """The visitors whom the target serves although the share is 0."""
-        visitors = self.visitors
+    def _left_behind(self) -> tuple[str, ...]:
+        """The visitors whom the target serves although the share is 0.
+
+        The first of the answers that showed it may have come just before the front followed, by
+        chance, and a visitor's request between them met the share before.
+        """
+        visitors, since = self.visitors, time.monotonic()
         if visitors is None:
             return ()
         with suppress(TimedOut):
