@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -19,19 +19,27 @@ T = TypeVar("T")
 CEPH = "Ceph"
 # What the other side of an operation would wait for.
 _SLOW = re.compile(r"SLOW_OP|SLOW_REQUEST|SLOW_METADATA_IO")
-# Warnings that an OSD keeps for a day after its last slow operation or stalled read, or until it
-# restarts (bluestore_slow_ops_warn_lifetime, bdev_stalled_read_warn_lifetime; one is enough). Of an
-# operation that is slow now, SLOW_OPS tells. By code, with how to look and how it clears.
-LINGERING: Mapping[str, str] = dict.fromkeys(
-    (
-        "BLUESTORE_SLOW_OP_ALERT",
-        "BLOCK_DEVICE_STALLED_READ_ALERT",
-        "DB_DEVICE_STALLED_READ_ALERT",
-        "WAL_DEVICE_STALLED_READ_ALERT",
+# Warnings that outlive what they tell of, by code, with how to look and how they clear. An OSD
+# keeps the first four for a day after its last slow operation or stalled read, or until it restarts
+# (bluestore_slow_ops_warn_lifetime, bdev_stalled_read_warn_lifetime). Of heartbeats, Ceph judges
+# the slowest of the averages of 1, 5 and 15 minutes (PGMap::get_health_checks).
+LINGERING: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            "BLUESTORE_SLOW_OP_ALERT",
+            "BLOCK_DEVICE_STALLED_READ_ALERT",
+            "DB_DEVICE_STALLED_READ_ALERT",
+            "WAL_DEVICE_STALLED_READ_ALERT",
+        ),
+        "one in a day is enough: it clears a day after the last, or when the OSD restarts; "
+        "`ceph log last 1000 info cluster` says since when, the OSD's log each time",
     ),
-    "one in a day is enough: it clears a day after the last, or when the OSD restarts; "
-    "`ceph log last 1000 info cluster` says since when, the OSD's log each time",
-)
+    **dict.fromkeys(
+        ("OSD_SLOW_PING_TIME_BACK", "OSD_SLOW_PING_TIME_FRONT"),
+        "an average of up to 15 minutes: it clears a quarter of an hour after the last slow one; "
+        "`ceph tell osd.N dump_osd_network 0` says the last minute's",
+    ),
+}
 # Flags that only record an upgrade, or that the numbers of groups are set by hand.
 _HARMLESS = {"sortbitwise", "recovery_deletes", "purged_snapdirs", "pglog_hardlimit"}
 _HARMLESS |= {"noautoscale"}
@@ -77,7 +85,7 @@ def healthy(case: Case) -> Verdict:
             if check.severity == "HEALTH_OK":
                 continue
             if check.severity == "HEALTH_WARN" and code in declared:
-                excused.append(f"{code} ({declared[code]})")
+                excused.append(code)
             else:
                 findings.append(Finding(CEPH, _complaint(code, check, code in health.muted)))
         hidden = [code for code in health.muted if code not in {*health.checks, *declared}]
@@ -87,8 +95,13 @@ def healthy(case: Case) -> Verdict:
         ]
         if health.status != "HEALTH_OK" and not health.checks:
             findings.append(Finding(CEPH, f"expected HEALTH_OK, seen {health.status}"))
-    besides = f", beside what is declared: {', '.join(excused)}" if excused else ""
-    return conclude(findings, seen, proven=f"Ceph says that it is well{besides}")
+    return conclude(findings, seen, proven=f"Ceph says that it is well{beside(excused, declared)}")
+
+
+def beside(excused: Iterable[str], declared: Mapping[str, str]) -> str:
+    """The words, after a comma, for warnings that are there and declared; else empty."""
+    told_of = [f"{code} ({declared[code]})" for code in excused]
+    return f", beside what is declared: {', '.join(told_of)}" if told_of else ""
 
 
 def _complaint(code: str, check: HealthCheck, muted: bool) -> str:
@@ -177,9 +190,7 @@ def nothing_slow(case: Case) -> Verdict:
         for code, check in slow
         if code not in excused
     ]
-    told_of = [f"{code} ({declared[code]})" for code in excused]
-    besides = f", beside what is declared: {', '.join(told_of)}" if told_of else ""
-    return conclude(findings, seen, proven=f"no operation is slow{besides}")
+    return conclude(findings, seen, proven=f"no operation is slow{beside(excused, declared)}")
 
 
 def _with_detail(code: str, check: HealthCheck) -> str:

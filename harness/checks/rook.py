@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from harness.checks.ceph import lingers
+from harness.checks.ceph import beside, lingers
 from harness.checks.findings import Finding, Seen, conclude, joined, look, names, unknown, wanted
 from harness.core.declared import RookDeclared
 from harness.core.model import Case, Verdict
@@ -207,14 +207,17 @@ def _crashing(container: Container, now: float, most: float) -> str | None:
 def cluster_is_well(case: Case) -> Verdict:
     declared, target = declared_rook(case), wanted(case, "health_age_minutes")
     seen = item(case, rook.CLUSTER)
+    warnings = case.cluster.ceph_warnings
     findings: list[Finding] = []
+    excused: list[str] = []
     ages = []
     where = f"CephCluster {declared.cluster}"
     for cluster in seen.values.values():
         if cluster is None:
             findings.append(Finding(where, f"expected it in {declared.namespace}, seen none"))
             continue
-        findings += [Finding(where, text) for text in _misfits(cluster, declared)]
+        excused += [code for code in sorted(cluster.raised) if code in warnings]
+        findings += [Finding(where, text) for text in _misfits(cluster, declared, warnings)]
         if cluster.checked_at is None:
             findings.append(unknown(where, "Rook does not say when it last looked at Ceph"))
             continue
@@ -226,14 +229,16 @@ def cluster_is_well(case: Case) -> Verdict:
     return conclude(
         findings,
         seen,
-        proven=f"{where} is {_PHASES[declared.mode]}",
+        proven=f"{where} is {_PHASES[declared.mode]}{beside(excused, warnings)}",
         measured={"health_age_minutes": round(max(ages), 1)} if ages else {},
         target=target,
     )
 
 
-def _misfits(cluster: CephCluster, declared: RookDeclared) -> Iterator[str]:
-    """What is not as expected, in words."""
+def _misfits(
+    cluster: CephCluster, declared: RookDeclared, warnings: Mapping[str, str]
+) -> Iterator[str]:
+    """What is not as expected, in words; ``warnings`` of Ceph may be there."""
     phase = _PHASES[declared.mode]
     if cluster.external != (declared.mode == "external"):
         mode = "external" if cluster.external else "cluster"
@@ -244,7 +249,7 @@ def _misfits(cluster: CephCluster, declared: RookDeclared) -> Iterator[str]:
     state = cluster.conditions.get(phase, "absent")
     if state != "True":
         yield f"expected the condition {phase}, seen {phase}={state}"
-    more = {name: says for name, says in cluster.raised.items() if name not in declared.warnings}
+    more = {name: says for name, says in cluster.raised.items() if name not in warnings}
     if cluster.health not in ("HEALTH_OK", "HEALTH_WARN"):
         yield f"expected HEALTH_OK, seen {cluster.health}{_told(cluster.raised)}"
     elif more:

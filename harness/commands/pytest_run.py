@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from contextlib import AbstractContextManager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -74,19 +74,20 @@ def run_pytest(
     """Run pytest in this process, without the settings of a shell.
 
     Its output goes to a file beside the journal, or to stderr when there is no journal. Raises the
-    error that kept the run from being opened.
+    error that kept the run from being opened, which pytest then does not print as well.
     """
-    words = io.StringIO()
+    words, hints = io.StringIO(), io.StringIO()
     for leftover in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
         os.environ.pop(leftover, None)
     end_like_ctrl_c()
-    with redirect_stdout(words), progress:
+    with redirect_stdout(words), redirect_stderr(hints), progress:
         status = int(pytest.main([*_ALONE, *arguments], [outcome, progress]))
     if outcome.folder is not None:
         log = redactor.text(words.getvalue())
         (outcome.folder / "pytest.log").write_text(log, encoding="utf-8")
     if outcome.error is not None:
         raise outcome.error
+    sys.stderr.write(redactor.text(hints.getvalue()))
     if outcome.judgement is None:
         sys.stderr.write(redactor.text(words.getvalue()))
     return status

@@ -117,7 +117,6 @@ class RookDeclared:
     cluster_id: str = ""
     csi: str = "present"  # or "absent"
     driver_prefix: str | None = None
-    warnings: tuple[str, ...] = ()
     device: str | None = None
 
     def driver(self, kind: str) -> str:

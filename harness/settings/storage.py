@@ -182,7 +182,8 @@ class Ceph(Frozen):
     toolbox_namespace: str = "rook-ceph"
     # The label of its pod.
     toolbox_label: str = "app=rook-ceph-tools"
-    # Warnings that Ceph may show, by their code (POOL_NO_REDUNDANCY); an error is never accepted.
+    # Warnings that Ceph may show, to itself and to Rook, by their code (POOL_NO_REDUNDANCY); an
+    # error is never accepted.
     warnings: Mapping[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]+$")], Because] = {}
     # Flags that may be set, by their name (noout).
     flags: Mapping[str, Because] = {}
@@ -237,8 +238,6 @@ class Rook(Frozen):
     # The class's clusterID if claims are in a subvolume group of their own: what `kubectl get
     # cephfilesystemsubvolumegroups` says of it. Otherwise it is the namespace.
     cluster_id: str | None = None
-    # Health checks that Ceph may raise (POOL_NEARFULL): any other warning is an error.
-    warnings: tuple[str, ...] = ()
     # In cluster mode: the partition or disk of each machine that holds its OSD, without /dev/.
     device: str | None = Field(default=None, pattern=r"^[a-z0-9]+$")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 from unittest.mock import patch
@@ -39,14 +39,16 @@ def seen(items: Iterable[Item], mode: Mode, **answers: Any) -> Any:
         return observe("rook", ways, "contabo")
 
 
-def judge(check: str, value: Any, mode: Mode, **changes: Any) -> Verdict:
+def judge(
+    check: str, value: Any, mode: Mode, warnings: Mapping[str, str] | None = None, **changes: Any
+) -> Verdict:
     cluster = rook_objects.profile(mode).cluster()
     assert cluster.rook is not None
     look = Observation(probe="rook", target=cluster.name, at=NOW, took_s=1.0, value=value)
     declared = replace(cluster.rook, **changes)
     return CHECKS[check](
         Case(
-            cluster=replace(cluster, rook=declared),
+            cluster=replace(cluster, rook=declared, ceph_warnings=warnings or {}),
             targets=TARGETS,
             observations=[look],
         )

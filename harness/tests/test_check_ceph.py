@@ -342,7 +342,7 @@ def test_a_note_of_ceph_s_that_is_no_warning_needs_no_declaration() -> None:
 
 
 @pytest.mark.parametrize("check", [HEALTHY, SLOW])
-def test_a_warning_that_outlives_what_it_tells_of_says_how_it_clears(check: str) -> None:
+def test_a_slow_operation_of_the_last_day_says_how_its_warning_clears(check: str) -> None:
     seen = clean()
     complaint("BLUESTORE_SLOW_OP_ALERT")(seen)
     verdict = judge(check, seen)
@@ -350,6 +350,24 @@ def test_a_warning_that_outlives_what_it_tells_of_says_how_it_clears(check: str)
     assert "it clears a day after the last, or when the OSD restarts" in verdict.reason
     complaint("SLOW_OPS")(seen)
     assert "clears" not in judge(check, seen).reason
+
+
+@pytest.mark.parametrize("interface", ["back", "front"])
+def test_heartbeats_that_were_slow_say_when_their_warning_clears(interface: str) -> None:
+    code = f"OSD_SLOW_PING_TIME_{interface.upper()}"
+    slow = f"Slow OSD heartbeats on {interface}"
+    pair = f"{slow} from osd.0 [dc1,rack1] to osd.1 [dc1,rack1] 1118.001 msec possibly improving"
+    warned = {
+        "severity": "HEALTH_WARN",
+        "says": f"{slow} (longest 1118.001ms)",
+        "detail": [pair],
+    }
+    seen = clean()
+    item("health", {"status": "HEALTH_WARN", "checks": {code: warned}, "muted": []})(seen)
+    verdict = judge(HEALTHY, seen)
+    assert verdict.outcome is Outcome.FAIL
+    assert pair in verdict.reason
+    assert "it clears a quarter of an hour after the last slow one" in verdict.reason
 
 
 def test_a_slow_operation_that_is_declared_is_declared_wherever_it_is_judged() -> None:

@@ -229,6 +229,28 @@ def test_wrong_usage_ends_with_two_and_says_what_is_wrong(
     assert words in ended.err
 
 
+@pytest.mark.usefixtures("answers")
+def test_what_keeps_a_gate_from_starting_is_said_once(
+    cutover: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUTOVER_SIGNING_KEY", "/nowhere/signing.key")
+    ended = cutover("gate", "1", *SMALL)
+    assert ended.status == 2
+    says = "cannot use the signing key /nowhere/signing.key"
+    assert ended.err.count(says) == 1, ended.err
+    assert ended.err.startswith(f"cutover: {says}")
+
+
+@pytest.mark.usefixtures("answers")
+def test_a_hint_of_a_run_is_said_although_its_verdict_stands(
+    cutover: Callable[..., Ended], pytester: pytest.Pytester
+) -> None:
+    (pytester.path / "reports/latest").mkdir(parents=True)
+    ended = cutover("gate", "1", *SMALL)
+    assert ended.status == 0
+    assert "reports/latest does not point to this run" in ended.err
+
+
 ALLOWED = "--allow-disruption"
 
 

@@ -96,14 +96,19 @@ def test_a_machine_that_is_broken_is_neither_asked_nor_judged(
     [
         ("BLUESTORE_SLOW_OP_ALERT", False),
         ("BLOCK_DEVICE_STALLED_READ_ALERT", False),
+        ("OSD_SLOW_PING_TIME_BACK", False),
+        ("OSD_SLOW_PING_TIME_FRONT", False),
         ("SLOW_OPS", True),
         ("RECENT_CRASH", True),
     ],
 )
-def test_what_ceph_tells_of_the_last_day_is_no_trouble_now(
+def test_what_ceph_tells_of_the_last_minutes_or_the_last_day_is_no_trouble_now(
     monkeypatch: pytest.MonkeyPatch, code: str, *, is_trouble: bool
 ) -> None:
-    """BlueStore warns for a day after one slow operation; SLOW_OPS is an operation that waits."""
+    """SLOW_OPS is an operation that waits; BlueStore warns for a day after one that was slow.
+
+    Of heartbeats, Ceph warns by an average of 15 minutes.
+    """
     seen = clean()
     warned = {code: {"severity": "HEALTH_WARN", "says": "1 OSD(s)", "detail": ["osd.2"]}}
     item("health", {"status": "HEALTH_WARN", "checks": warned, "muted": []})(seen)

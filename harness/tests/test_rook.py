@@ -357,9 +357,10 @@ def test_a_declared_warning_passes_and_another_one_beside_it_does_not() -> None:
     items = recorded("cluster", now=NOW)
     _raised("HEALTH_WARN", POOL_NEARFULL="1 pool")(items)
     value = seen(items, "cluster")
-    verdict = judge(CEPH, value, "cluster", warnings=("POOL_NEARFULL",))
+    verdict = judge(CEPH, value, "cluster", {"POOL_NEARFULL": "until Friday's new disks"})
     assert verdict.outcome is Outcome.PASS
-    assert judge(CEPH, value, "cluster", warnings=("OSD_DOWN",)).outcome is Outcome.FAIL
+    assert "beside what is declared: POOL_NEARFULL (until Friday's new disks)" in verdict.reason
+    assert judge(CEPH, value, "cluster", {"OSD_DOWN": "a repair"}).outcome is Outcome.FAIL
 
 
 def test_a_health_check_that_ceph_does_not_hold_against_the_cluster_passes() -> None:
