@@ -39,8 +39,9 @@ class Trouble:
 def trouble(reach: Reach, looks: Looks, numbers: Numbers, without: str | None = None) -> Trouble:
     """The current trouble, by some checks; the machine ``without`` is left out.
 
-    ``numbers`` are the targets of the checks. Warnings in which Ceph tells of the last day are no
-    current trouble: one fault that makes a disk slow would keep every later drill from starting.
+    ``numbers`` are the targets of the checks. Warnings that Ceph keeps for minutes or a day are no
+    current trouble: after one fault that makes a disk or the network slow, no drill would recover
+    in time, and no later drill would start.
     """
     # The probes would wait for a faulted machine, and so would those on other machines.
     own = reach if without is None else replace(reach, profile=reach.profile.without(without))

@@ -76,7 +76,7 @@ def platform(defects: Sequence[str] = ()) -> Iterator[Platform]:
             own = {**common, "PART": part, "PORT": url.rpartition(":")[2]}
             stack.enter_context(_running((PYTHON, "-m", SERVICES.name), own))
         for part, url in urls.items():
-            until(lambda url=url: _answers(url), what=f"{part} answers", within_s=_STARTS_WITHIN_S)  # type: ignore[misc]
+            until(lambda url=url: answers(url), what=f"{part} answers", within_s=_STARTS_WITHIN_S)  # type: ignore[misc]
         yield Platform(urls, folder, postgres)
 
 
@@ -101,7 +101,7 @@ def _running(
             process.terminate()
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{url}/health", timeout=2):
             return True

@@ -53,7 +53,7 @@ def test_answers_that_differ_and_a_webhook_that_is_there_twice_are_found(world: 
             "plans: header x-service-version",
             "redirect: header location",
         ):
-            assert words in reason
+            assert words in reason, reason
         outcome, reason = ask(profile, "registrations", ONCE)[ONCE]
     twice = "expected one entry with 'billing-service', seen 2"
     assert (outcome, twice in reason) == ("fail", True), reason
