@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 from harness.core.waiting import until
-from harness.tests.platform_processes import SERVICES, answers
+from harness.lab.platform import SERVICES
+from harness.tests.platform_processes import answers
 from harness.tests.ports import free_port
 
 
