@@ -15,8 +15,9 @@ from harness.core.model import Outcome
 from harness.core.waiting import until
 from harness.facts.schema import Known
 from harness.move import no_return
+from harness.move.evidence import shown_since
 from harness.move.front import FrontByCommands
-from harness.move.sampling import SOURCE, TARGET, Answer, Sampler, shown_since, window
+from harness.move.sampling import SOURCE, TARGET, Answer, Sampler, window
 from harness.move.shift import Order
 from harness.move.visitors import Visitors
 from harness.settings import load_profile
@@ -169,7 +170,7 @@ def test_a_share_shows_from_the_first_answer_on_that_fits_it() -> None:
 def test_going_back_from_a_small_share_takes_more_answers_to_show() -> None:
     """At 1 %, a hundred answers of the source alone are no sign that the front has followed."""
     still = answers(*[SOURCE] * 120, TARGET)
-    gone = answers(*[SOURCE] * 500, begin=121)
+    gone = answers(*[SOURCE] * 1500, begin=121)
     assert shown_since(still + gone[:-1], 0, 1) is None
     assert shown_since(still + gone, 0, 1) == 121.0
 
