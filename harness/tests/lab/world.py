@@ -162,6 +162,15 @@ class World:
 
         until_well(trouble, what=f"the scale of {deployment}", within_s=120, log=self.log)
 
+    def rolled_out(self, workload: str, namespace: str) -> None:
+        """Wait until a workload's pods are its newest: kubectl itself waits a minute at most."""
+        status = ("rollout", "status", workload, f"--namespace={namespace}", "--timeout=5s")
+        until(
+            lambda: "successfully" in self.kubectl(*status, check=False),
+            within_s=240,
+            what=f"{workload} is rolled out",
+        )
+
     def lost(self, node: Node) -> None:
         """Wait until Kubernetes reports that the machine is not Ready."""
         until(
