@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 
 from harness.core.errors import LabError
 from harness.core.waiting import until
-from harness.lab import ceph, cloudnativepg, kubernetes, lifecycle, machines, network, rook, swarm
-from harness.lab.host import run, until_well
+from harness.lab import ceph, cloudnativepg, kubernetes, lifecycle, machines, rook, swarm
+from harness.lab.host import until_well
 from harness.lab.shape import Lab, Node
 from harness.settings import ROOT
 from harness.tests.lab.forked import cutover
@@ -233,10 +233,12 @@ class World:
 
 def _silent_server(lab: Lab, log: Path) -> str:
     """An API server that is not ready: one that answers the others' address hides the rest."""
-    ask = [*network.inside(lab), "curl", "--silent", "--insecure", "--max-time", "5"]
+    ask = ("curl", "--silent", "--insecure", "--max-time", "5")
     for node in lab.nodes:
+        if machines.init(lab, node) is None:
+            return f"{node.name} is off"
         url = f"https://{node.address}:{lab.profile.kubernetes.api_port}/readyz"
-        said = run([*ask, url], log=log, check=False).stdout.strip()
+        said = machines.enter(lab, node, [*ask, url], log=log, check=False).strip()
         if said != "ok":
             return f"{url} says {said[-200:]!r}"
     return ""
