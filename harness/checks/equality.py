@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
@@ -21,6 +22,9 @@ from harness.facts.schema import Item, Unknown
 
 _KEY = "differences_count"
 _NAMED = 3
+# Objects of a whole server, which every database of it shows: roles of both kinds of server,
+# accounts and settings of MariaDB, and what PostgreSQL sets in every database.
+_OF_SERVER = re.compile("role |user .*@|setting (?!of )|setting of .* in every database ")
 
 
 def same_rows(case: Case) -> Verdict:
@@ -74,36 +78,41 @@ def same_catalogue(case: Case) -> Verdict:
     """Each object beside the rows is the same: constraints, indexes, roles, privileges, locale …
 
     An object that differs on purpose is declared with its reason (``equality.different``). Between
-    two major versions, the text of views is not compared.
+    two major versions, the text of views is not compared. An object of the server counts once for
+    all its databases.
     """
     target = wanted(case, _KEY)
     seen = look(case, DATABASES)
-    findings: list[Finding] = []
+    findings: dict[str, Finding] = {}
     gaps: list[Finding] = []
-    objects = passed = 0
+    passed: set[str] = set()
+    objects = 0
     for name, found in _compared(seen.only):
         if isinstance(found, Finding):
-            findings.append(found)
+            findings[name] = found
         elif isinstance(found.catalogue, Unknown):
-            findings.append(unknown(name, found.catalogue.error))
+            findings[name] = unknown(name, found.catalogue.error)
         else:
-            allowed = case.cluster.equality_different.get(name.rpartition("/")[0], {})
+            pair, _, _ = name.rpartition("/")
+            allowed = case.cluster.equality_different.get(pair, {})
             objects += found.objects
             for uncompared in found.uncompared:
                 if not is_of(uncompared, allowed):
                     text = "the two versions write it differently: compare it by hand"
                     gaps.append(unknown(f"{name}, {uncompared}", text))
             for it in found.catalogue.value:
+                place = pair if _OF_SERVER.match(it.object) else name
+                where = f"{place}, {it.object}" if place else it.object
                 if is_of(it.object, allowed):
-                    passed += 1
+                    passed.add(where)
                 else:
-                    findings.append(Finding(f"{name}, {it.object}", definitions_apart(it)))
-    but = f", but for {passed} that differ on purpose" if passed else ""
+                    findings.setdefault(where, Finding(where, definitions_apart(it)))
+    but = f", but for {len(passed)} that differ on purpose" if passed else ""
     return conclude(
-        [*findings, *gaps],
+        [*findings.values(), *gaps],
         seen,
         proven=f"{objects} objects of the catalogue are the same on both sides{but}",
-        measured={_KEY: failed(findings)} if seen.values else {},
+        measured={_KEY: failed(findings.values())} if seen.values else {},
         target=target,
     )
 

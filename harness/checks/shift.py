@@ -15,6 +15,8 @@ from harness.checks.findings import Finding, conclude, look, unknown, wanted
 from harness.checks.shift_answers import (
     PAGES,
     WRITES,
+    errors_ended,
+    failed,
     failing,
     in_words,
     is_front_sick,
@@ -114,8 +116,9 @@ def _back_from(shift: Shift, step: Step) -> Return | None:
 def _blamed(where: str, words: str, shift: Shift, step: Step) -> Finding:
     """The finding on a bad step.
 
-    NOT PROVEN if the errors went on after the share was back, the harness was too slow itself, it
-    had no way to the front, or an operator ended it before the way back was measured.
+    NOT PROVEN if the errors went on after the share was back, or did not become fewer by more than
+    chance, the harness was too slow itself, it had no way to the front, or an operator ended it
+    before the way back was measured.
     """
     back, stalled_s = _back_from(shift, step), step.window.stalled_s
     if back is None and shift.by_hand:
@@ -128,8 +131,14 @@ def _blamed(where: str, words: str, shift: Shift, step: Step) -> Finding:
         return unknown(where, f"{text}; the harness itself stood still for {stalled_s:.1f} s")
     if back.is_unseen:
         return unknown(where, f"{text}: {_UNSEEN}")
-    if back.back_s is not None and back.after and is_front_sick(back.after, shift.rules):
-        return unknown(where, f"{text}, and errors went on: they are not the new platform's")
+    if back.back_s is not None and back.after:
+        if is_front_sick(back.after, shift.rules):
+            return unknown(where, f"{text}, and errors went on: they are not the new platform's")
+        if not errors_ended(step.window, back.after, shift.rules):
+            after = f"then {failed(back.after.front)}"
+            return unknown(
+                where, f"{text}, {after}: by chance, the old platform may fail as rarely"
+            )
     return Finding(where, text)
 
 

@@ -5,7 +5,7 @@ The move asks it while a step lasts, and the checks ask again from the journal.
 
 from __future__ import annotations
 
-from math import sqrt
+from math import ceil, exp, inf, lgamma, log, sqrt
 
 from harness.core.sprt import Health
 from harness.facts.shift import Quality, Rules, Side, Window
@@ -14,6 +14,8 @@ from harness.facts.shift import Quality, Rules, Side, Window
 # a percent: fronts that count weights in whole rounds are more exact than chance.
 _DEVIATIONS = 4.0
 _ROUNDING_PERCENT = 0.5
+# Errors became fewer when the share was back, if chance alone has it so in one of twenty moves.
+_BY_CHANCE = 0.05
 # What customers do beside the sampled requests.
 WRITES, PAGES = "writes through the front", "pages of visitors"
 
@@ -27,6 +29,13 @@ def shows(share: int, target: int, answers: int) -> bool:
     part = share / 100
     allowed = _DEVIATIONS * sqrt(part * (1 - part) / answers) + _ROUNDING_PERCENT / 100
     return abs(target / answers - part) <= allowed
+
+
+def tells_apart(share: int, former: int) -> float:
+    """How many answers show a share, and not the former one, as far as chance allows."""
+    spread = sum(sqrt(it / 100 * (1 - it / 100)) for it in (share, former))
+    between = (abs(share - former) - _ROUNDING_PERCENT) / 100
+    return (_DEVIATIONS * spread / between) ** 2 if between > 0 else inf
 
 
 def is_front_sick(window: Window, rules: Rules) -> bool:
@@ -52,6 +61,36 @@ def is_target_sick(window: Window, rules: Rules) -> bool:
     """True if the new platform's answers fail, and the old one's do not."""
     health = rules.test.judge(window.target.answers, window.target.errors_at)[0]
     return health is Health.SICK and not is_source_sick(window, rules)
+
+
+def errors_ended(step: Window, after: Window, rules: Rules) -> bool:
+    """True if a step's errors became fewer once the share was back, by more than chance.
+
+    Those that name the new platform are its own. Those that name no side may be the front's: a
+    small step has a hundred rounds of the test, and by chance one of them is sick.
+    """
+    if is_target_sick(step, rules) or not is_front_sick(step, rules):
+        return True
+    before, now = len(step.front.errors_at), len(after.front.errors_at)
+    asked = step.front.answers + after.front.answers
+    return _at_least(before, before + now, step.front.answers / asked) <= _BY_CHANCE
+
+
+def _at_least(least: int, of: int, part: float) -> float:
+    """How likely so many of all errors, or more, fall into this part of the requests by chance."""
+    if part == 1:
+        return 1.0
+    errors = range(least, of + 1)
+    ways = (lgamma(of + 1) - lgamma(it + 1) - lgamma(of - it + 1) for it in errors)
+    chances = (it * log(part) + (of - it) * log(1 - part) for it in errors)
+    return sum(exp(way + chance) for way, chance in zip(ways, chances, strict=True))
+
+
+def needed_after(step: Window, rules: Rules) -> int:
+    """How many answers show that a step's errors have ended, even with a stray one among them."""
+    errors = len(step.front.errors_at)
+    few = step.front.answers * (_BY_CHANCE ** (-1 / errors) - 1) if errors else 0.0
+    return max(rules.test.least, 2 * ceil(few))
 
 
 def failing(what: str, window: Window, rules: Rules) -> str:

@@ -183,7 +183,7 @@ class DrillContext:
 
     @cached_property
     def _numbers(self) -> Numbers:
-        return all_numbers(load_gates())
+        return all_numbers(load_gates(), self.reach.profile)
 
     @cached_property
     def _order(self) -> LoadSpec | None:

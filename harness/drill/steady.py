@@ -16,7 +16,7 @@ from harness.facts.drills import Bystanders
 from harness.gate.evaluation import evaluate
 from harness.probes import PROBES
 from harness.probes.probe import NOWHERE, observe
-from harness.settings import Gates
+from harness.settings import Gates, Profile
 from harness.settings.drills import Looks
 from harness.transport import Reach
 
@@ -39,8 +39,9 @@ class Trouble:
 def trouble(reach: Reach, looks: Looks, numbers: Numbers, without: str | None = None) -> Trouble:
     """The current trouble, by some checks; the machine ``without`` is left out.
 
-    ``numbers`` are the targets of the checks. Warnings in which Ceph tells of the last day are no
-    current trouble: one fault that makes a disk slow would keep every later drill from starting.
+    ``numbers`` are the targets of the checks. Warnings that Ceph keeps for minutes or a day are no
+    current trouble: after one fault that makes a disk or the network slow, no drill would recover
+    in time, and no later drill would start.
     """
     # The probes would wait for a faulted machine, and so would those on other machines.
     own = reach if without is None else replace(reach, profile=reach.profile.without(without))
@@ -131,9 +132,9 @@ def _relapses(look: Callable[[], Trouble], for_s: float) -> bool:
     return False
 
 
-def all_numbers(gates: Gates) -> Numbers:
-    """Every target of every requirement, by its key."""
+def all_numbers(gates: Gates, profile: Profile) -> Numbers:
+    """Every target of every requirement, by its key, with the cluster's own numbers."""
     merged: dict[str, float] = {}
     for requirement in gates.requirements:
-        merged |= requirement.numbers()
+        merged |= requirement.on(profile.changes(requirement.id)).numbers()
     return merged

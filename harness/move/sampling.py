@@ -9,12 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import accumulate, takewhile
-from math import ceil
+from itertools import takewhile
+from math import ceil, inf
 from random import Random
 from typing import NamedTuple, Protocol
 
-from harness.checks.shift_answers import shows
 from harness.core.errors import HarnessError
 from harness.core.parallel import running
 from harness.facts.edge import TOO_MANY
@@ -30,9 +29,6 @@ _JSON = {"Content-Type": "application/json"}
 # Enough that a side that never answers slows the other's requests little.
 _MOST_AT_ONCE = 64
 _PULSE_S = 0.2
-# A share is seen in so many answers that its smaller side is expected this often among them.
-_EXPECTED = 5
-_LEAST, _MOST = 100, 2000
 
 
 class Answer(NamedTuple):
@@ -155,13 +151,17 @@ class Sampler:
         self._answers: list[Answer] = []
         self._pending: dict[int, float] = {}
         self._stalls: list[tuple[float, float]] = []
+        self._pulse_due = inf
         self._stop = threading.Event()
 
     def pending(self) -> Collection[float]:
         return [*self._pending.values()]
 
     def stalled_s(self, moment: float) -> float:
-        return max((late_s for at, late_s in self._stalls if at >= moment), default=0.0)
+        # After a standstill, this may be asked before the pulse has noted it.
+        now_s = time.monotonic() - self._pulse_due
+        noted = (late_s for at, late_s in self._stalls if at >= moment)
+        return max(noted, default=0.0) if now_s <= _PULSE_S else max(round(now_s, 2), *noted, 0.0)
 
     def since(self, moment: float) -> Sequence[Answer]:
         newest = takewhile(lambda it: it.at + it.took_s >= moment, reversed(self._answers))
@@ -179,12 +179,12 @@ class Sampler:
 
     def _watch_itself(self) -> None:
         """Note each time that this process, or this computer, stood still."""
-        due = time.monotonic() + _PULSE_S
-        while not self._stop.wait(max(0.0, due - time.monotonic())):
-            late_s = time.monotonic() - due
+        self._pulse_due = time.monotonic() + _PULSE_S
+        while not self._stop.wait(max(0.0, self._pulse_due - time.monotonic())):
+            late_s = time.monotonic() - self._pulse_due
             if late_s > _PULSE_S:
                 self._stalls.append((time.monotonic(), round(late_s, 2)))
-            due = time.monotonic() + _PULSE_S
+            self._pulse_due = time.monotonic() + _PULSE_S
 
     def _send(self, number: int) -> None:
         due = time.monotonic() + self._every_s * number / self._at_once
@@ -215,6 +215,16 @@ def window(answers: Sequence[Answer], stalled_s: float = 0.0) -> Window:
     )
 
 
+def newest(answers: Sequence[Answer], most: int) -> Sequence[Answer]:
+    """The newest answers, at most so many, and half as many once there are more; all for 0.
+
+    They begin at the same answer until half as many have come. If they began at another one with
+    each look, a test of errors would have a new chance at each to call a healthy side sick.
+    """
+    half = most // 2
+    return answers[max(0, (len(answers) // half - 1) * half) :] if half else answers
+
+
 def _side(answers: Sequence[Answer]) -> Side:
     times = sorted(it.took_s for it in answers)
     p99 = times[ceil(0.99 * len(times)) - 1] if len(times) >= P99_NEEDS else None
@@ -224,26 +234,3 @@ def _side(answers: Sequence[Answer]) -> Side:
         errors=dict(Counter(it.error for it in answers if it.error is not None)),
         p99_ms=None if p99 is None else round(p99 * 1000, 1),
     )
-
-
-def shown_since(
-    answers: Sequence[Answer], share: int, pending: Collection[float] = ()
-) -> float | None:
-    """When the first of the requests was sent from which on a share shows; None if it does not yet.
-
-    So many answers show it as make its smaller side likely. None of the requests that were sent
-    between them may be ``pending``: a platform that hangs would be missing. An error that names no
-    side counts as the new platform's: going back is not over before these end.
-    """
-    sent = sorted(answers, key=lambda it: it.at)
-    told = [it for it in sent if not it.is_limited and (it.side or it.error)]
-    part = min(share, 100 - share) / 100
-    needed = _LEAST if not part else max(_LEAST, min(_MOST, ceil(_EXPECTED / part)))
-    targets = [0, *accumulate(int(it.side != SOURCE) for it in told)]
-    for first in range(len(told) - needed + 1):
-        begun, ended = told[first].at, told[first + needed - 1].at
-        if any(begun <= it <= ended for it in pending):
-            continue
-        if shows(share, targets[first + needed] - targets[first], needed):
-            return begun
-    return None

@@ -12,23 +12,22 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from harness.checks.shift_answers import in_words, is_front_sick, is_source_sick, quality, shows
+from harness.checks.shift_answers import in_words, is_source_sick, quality, shows
 from harness.core.errors import HarnessError, NotProven, TimedOut
 from harness.core.interrupts import uninterrupted
 from harness.core.waiting import until
 from harness.facts.schema import Unknown, attempt
-from harness.facts.shift import NoReturn, Quality, Return, Sessions, Shift, Step, Window
+from harness.facts.shift import NoReturn, Quality, Return, Sessions, Shift, Step
 from harness.move import no_return
+from harness.move.evidence import LOOK_EVERY_S, Evidence
 from harness.move.front import Front
-from harness.move.sampling import SOURCE, Samples, shown_since, window
+from harness.move.sampling import Samples, window
 from harness.move.way_back import WayBack
 from harness.record.records import ShiftEvent
 from harness.settings.shift import Shift as Declared
 
 BY_HAND = "stopped by hand"
-_LOOK_EVERY_S = 0.5
-# A front takes a few seconds to follow a change; a small share shows in some hundred answers.
-_SHOWN_WITHIN_S = 120.0
+_SERVED_WITHIN_S = 120.0
 # A front that does not take the command goes back by itself when the lease ends.
 _SET_WITHIN_S = 60.0
 _SET_AGAIN_S = 1.0
@@ -87,8 +86,11 @@ class Mover:
     visitors: Followed | None = None
     # Why no more steps may be taken, such as a ledger that is silent for too long; or None.
     trouble: Callable[[], str | None] = lambda: None
+    # Told apart from the share; before the first change, it need not be told from any.
+    _former: int = _ALL
     _safe: int = 0
     _before: Step | None = None
+    _evidence: Evidence = field(init=False)
     _steps: list[Step] = field(default_factory=list)
     _returns: list[Return] = field(default_factory=list)
     _needs: dict[str, str] = field(default_factory=dict)
@@ -97,6 +99,9 @@ class Mover:
     _stopped: str | None = None
     _give_up: str = ""
     _step_began: float = 0.0  # monotonic seconds
+
+    def __post_init__(self) -> None:
+        self._evidence = Evidence(self.parts.samples, self.parts.declared)
 
     def give_up(self, why: str) -> None:
         """Take no more steps, for example because the disruption lock is lost."""
@@ -234,7 +239,7 @@ class Mover:
         self.parts.way_back.renew()
         self.parts.tell(f"setting {share} %")
         self.parts.record(share, ShiftEvent(event="set"))
-        self.share = share
+        self._former, self.share = self.share, share
         self._step_began = time.monotonic()
         self.parts.front.set(share)
         self._note_change()
@@ -246,36 +251,42 @@ class Mover:
     def _watch(self, share: int, began: float) -> Step:
         """Look at a share until its answers are judged, or for as long as that may take."""
         declared, rules = self.parts.declared, self.parts.declared.rules()
-        reads, shown = self.parts.front.read(), None
+        evidence, reads, shown = self._evidence, self.parts.front.read(), None
         seen, found = window(()), Quality.UNDECIDED
         self.parts.tell(f"looking at {share} %")
 
-        def is_over() -> bool:
-            nonlocal shown, seen, found
-            shown = shown if shown is not None else self._shown_at(share, began)
-            now = time.monotonic()
-            since = began if shown is None else shown
-            samples = self.parts.samples
-            seen = window(samples.since(since), samples.stalled_s(since))
+        def is_bad(since: float) -> bool:
+            nonlocal seen, found
+            seen = evidence.window(since)
             found = quality(share, seen, rules, seen.source.p99_ms or self._reference_ms)
-            if found is Quality.SICK or is_source_sick(seen, rules) or reads != share:
+            return found is Quality.SICK or is_source_sick(seen, rules) or reads != share
+
+        def is_over() -> bool:
+            nonlocal shown
+            # The change itself may break requests: those from before it shows are judged, too.
+            if is_bad(began if shown is None else shown):
                 return True
             self._must_go_on()
             if shown is None:
-                return now - began > _SHOWN_WITHIN_S
-            return found is not Quality.UNDECIDED and now - shown >= declared.sampling.hold_s
+                shown = evidence.shown_at(share, self._former, began)
+                if shown is None:
+                    return time.monotonic() - began > evidence.shows_within_s(share, self._former)
+                if is_bad(shown):
+                    return True
+            is_held = time.monotonic() - shown >= declared.sampling.hold_s
+            return found is not Quality.UNDECIDED and is_held
 
         with suppress(TimedOut):
             until(
                 is_over,
                 within_s=declared.sampling.within_s,
-                every_s=_LOOK_EVERY_S,
+                every_s=LOOK_EVERY_S,
                 what=f"enough answers at {share} %",
             )
         self._reference_ms = seen.source.p99_ms or self._reference_ms
         says = in_words(share, seen, rules, self._reference_ms)
         is_shown = shown is not None and shows(share, seen.target.answers, seen.named)
-        if not is_shown and found is not Quality.SICK:
+        if not (is_shown or found is Quality.SICK or is_source_sick(seen, rules)):
             found = Quality.UNDECIDED
             says = f"the share did not show: {seen.target.answers} of {seen.named} answers; {says}"
         return Step(
@@ -296,21 +307,8 @@ class Mover:
         if self.parts.way_back.is_lost:
             raise NotProven("the front's machine has gone back by itself: its lease had ended")
 
-    def _shown_at(self, share: int, since: float) -> float | None:
-        """When the first of the answers was sent that show a share; None if they do not."""
-        samples = self.parts.samples
-        return shown_since(samples.since(since), share, samples.pending())
-
     def _seen(self, share: int, since: float) -> float | None:
-        """Wait until a share shows; the moment from which on it does, or None."""
-        with suppress(TimedOut):
-            return until(
-                lambda: self._shown_at(share, since),
-                within_s=_SHOWN_WITHIN_S,
-                every_s=_LOOK_EVERY_S,
-                what=f"{share} % of the answers",
-            )
-        return None
+        return self._evidence.seen(share, self._former, since)
 
     def _leave_safe(self) -> None:
         if self.share != self._safe:
@@ -322,14 +320,14 @@ class Mover:
         set_s = self._set_back(share, decided)
         self.parts.record(share, ShiftEvent(event="back", says=because))
         self.parts.tell(f"back to {share} %: {because}")
-        first_error = self._first_error()
+        first_error = self._evidence.first_error(self._step_began, decided) if self._steps else None
         shown = None if set_s is None else self._seen(share, decided)
         after = None
         if shown is None:
-            after = window(self.parts.samples.since(decided))
+            after = self._evidence.window(decided)
         elif look_on:
             # From now on: the first of the answers that show the share are of the change.
-            after = self._errors_end()
+            after = self._evidence.errors_end(self._steps[-1].window)
         self._returns.append(
             Return(
                 from_share=left,
@@ -339,7 +337,7 @@ class Mover:
                 set_s=set_s,
                 back_s=None if shown is None else round(shown - decided, 2),
                 after=after,
-                left_behind=() if shown is None or share else self._left_behind(shown),
+                left_behind=() if shown is None or share else self._left_behind(),
             )
         )
 
@@ -356,42 +354,26 @@ class Mover:
             until(is_set, within_s=_SET_WITHIN_S, every_s=_SET_AGAIN_S, what=f"{share} % is set")
         except TimedOut:
             return None
+        # A front reads its file, and may follow another one: an order to go back does not trust it.
+        self._former = share if self.order.is_back else self.share
         self.share = share
         self._note_change()
         return round(time.monotonic() - decided, 3)
 
-    def _first_error(self) -> float | None:
-        """When the first error of the newest step came; None if it had none."""
-        if not self._steps:
-            return None
-        answers = self.parts.samples.since(self._step_began)
-        errors = [it for it in answers if it.error and it.side != SOURCE]
-        return min((it.at + it.took_s for it in errors), default=None)
+    def _left_behind(self) -> tuple[str, ...]:
+        """The visitors whom the target serves although the share is 0.
 
-    def _errors_end(self) -> Window:
-        """The answers from now on, as soon as they show whether requests still fail."""
-        rules, since = self.parts.declared.rules(), time.monotonic()
-        found = window(())
-
-        def is_known() -> bool:
-            nonlocal found
-            found = window(self.parts.samples.since(since))
-            return is_front_sick(found, rules) or found.front.answers >= rules.test.least
-
-        with suppress(TimedOut):
-            until(is_known, within_s=_SHOWN_WITHIN_S, every_s=_LOOK_EVERY_S, what="answers")
-        return found
-
-    def _left_behind(self, since: float) -> tuple[str, ...]:
-        """The visitors whom the target serves although the share is 0."""
-        visitors = self.visitors
+        The first of the answers that showed it may have come just before the front followed, by
+        chance, and a visitor's request between them met the share before.
+        """
+        visitors, since = self.visitors, time.monotonic()
         if visitors is None:
             return ()
         with suppress(TimedOut):
             until(
                 lambda: visitors.all_served(since),
-                within_s=_SHOWN_WITHIN_S,
-                every_s=_LOOK_EVERY_S,
+                within_s=_SERVED_WITHIN_S,
+                every_s=LOOK_EVERY_S,
                 what="an answer to each visitor",
             )
         return visitors.on_target(since)

@@ -12,7 +12,7 @@ from functools import partial
 from harness.core.errors import HarnessError, NotProven, in_a_line
 from harness.core.parallel import in_each, running
 from harness.facts.shift import Sessions, Window
-from harness.move.sampling import TARGET, Answer, Client, is_good, window
+from harness.move.sampling import TARGET, Answer, Client, is_good, newest, window
 from harness.move.session import Account, says_nothing
 from harness.settings.shift import Visitors as Declared
 from harness.transport.protocols import Response
@@ -90,12 +90,12 @@ class Visitors:
         """True if each visitor has had a good answer since then, or is logged out."""
         return all(it.lost or it.served_at >= since for it in self._all)
 
-    def answers(self, newest: int = 0) -> Window:
-        """The answers to the visitors' pages so far, or so many of the newest.
+    def answers(self, most: int = 0) -> Window:
+        """The answers to the visitors' pages so far, or at most so many of the newest.
 
         A page that logs a visitor out is no error.
         """
-        return window(self._answers[-newest:])
+        return window(newest(self._answers, most))
 
     def result(self) -> Sessions:
         """What became of the sessions."""

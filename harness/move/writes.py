@@ -22,7 +22,7 @@ from harness.facts.shift import Window
 from harness.ledger.checker import Found
 from harness.ledger.recorder import Recorder
 from harness.ledger.writers.protocol import seal, unsealed
-from harness.move.sampling import Answer, Client, window
+from harness.move.sampling import Answer, Client, newest, window
 from harness.move.session import Account
 from harness.settings.shift import Writes
 from harness.transport.protocols import Response
@@ -41,9 +41,9 @@ class Written:
     sent: Counter[int] = field(default_factory=Counter)
     answers: list[Answer] = field(default_factory=list)
 
-    def seen(self, newest: int = 0) -> Window:
-        """The answers so far, or so many of the newest, by the side that gave them."""
-        return window(self.answers[-newest:])
+    def seen(self, most: int = 0) -> Window:
+        """The answers so far, or at most so many of the newest, by the side that gave them."""
+        return window(newest(self.answers, most))
 
 
 class FrontWriter:

@@ -18,9 +18,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import pytest
 import yaml
 
 from harness.probes.certificates import Authority
+from harness.transport.kube import ApiKube
 
 EXEC = "/api/v1/namespaces/space/pods/pod/exec"
 TOKEN = "planted-token"
@@ -162,3 +164,16 @@ def talk(handler: ApiHandler, result: bytes) -> None:
             handler.send_frame(b"\x01" + frame[1:])
     handler.send_frame(b"\x03" + result)
     handler.send_frame(b"\x03\xe8", opcode=8)
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[ApiServer]:
+    with api_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def kube(api: ApiServer) -> Iterator[ApiKube]:
+    made = ApiKube(api.kubeconfig)
+    yield made
+    made.close()

@@ -134,7 +134,7 @@ class World:
         share = self.share * self.lags
         on_target = number * share // 100 != (number + 1) * share // 100
         side = TARGET if on_target else SOURCE
-        took_s = 0.5 if self.slow and on_target else 0.01
+        took_s = 0.5 if self.slow and on_target else 0.0002
         if on_target and self.share >= self.sick_at:
             return Answer(at, took_s, None if self.dead else side, "status 502")
         return Answer(at, took_s, side, "status 500" if self.source_fails else None)

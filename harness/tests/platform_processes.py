@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from harness.core.waiting import until
 from harness.lab import seed_data
 from harness.lab.platform import SERVICES
 from harness.tests import filled_servers, mariadb_server
+from harness.tests.ports import free_port
 
 PYTHON = "/usr/bin/python3"
 PARTS = ("user", "instance", "billing", "database", "notification", "frontend")
@@ -57,7 +57,7 @@ def platform(defects: Sequence[str] = ()) -> Iterator[Platform]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cutover-platform-")))
         redis = ("redis-server", "--port", "0", "--unixsocket", f"{folder}/redis", "--save", "")
         stack.enter_context(_running(redis, os.environ))
-        urls = {part: f"http://127.0.0.1:{_free_port()}" for part in PARTS}
+        urls = {part: f"http://127.0.0.1:{free_port()}" for part in PARTS}
         common = {
             **os.environ,
             "ORCHESTRATOR": "process",
@@ -76,7 +76,7 @@ def platform(defects: Sequence[str] = ()) -> Iterator[Platform]:
             own = {**common, "PART": part, "PORT": url.rpartition(":")[2]}
             stack.enter_context(_running((PYTHON, "-m", SERVICES.name), own))
         for part, url in urls.items():
-            until(lambda url=url: _answers(url), what=f"{part} answers", within_s=_STARTS_WITHIN_S)  # type: ignore[misc]
+            until(lambda url=url: answers(url), what=f"{part} answers", within_s=_STARTS_WITHIN_S)  # type: ignore[misc]
         yield Platform(urls, folder, postgres)
 
 
@@ -101,14 +101,7 @@ def _running(
             process.terminate()
 
 
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{url}/health", timeout=2):
             return True

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from harness.backup.equality.session import Server
 from harness.core.errors import TimedOut
 from harness.core.waiting import until
@@ -17,6 +19,10 @@ from harness.transport import Completed
 
 BINARIES = Path("/usr/lib/postgresql/15/bin")
 IS_THERE = (BINARIES / "postgres").exists()
+NEEDS_POSTGRES = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not IS_THERE, reason=f"no PostgreSQL in {BINARIES}"),
+]
 _UNPRIVILEGED = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 _SETTINGS = (
     *("-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=30"),
@@ -85,7 +91,7 @@ def postgres(folder: Path, port: int = 5432, *settings: str) -> Iterator[Server]
             ready = (str(BINARIES / "pg_isready"), "-q", "-h", str(folder), "-p", str(port))
             until(
                 lambda: subprocess.run(ready, check=False).returncode == 0,
-                within_s=30,
+                within_s=120,
                 every_s=0.05,
                 what="PostgreSQL answers",
             )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -85,8 +84,8 @@ ALL = (WHOLE, NOTICED, ROWS, FILES_EQUAL, MOMENT, SERVED, LOST, LEFT)
 TARGETS = {"differences_count": 0.0, "undetected_count": 0.0, "rto_minutes": 30, "rpo_minutes": 15}
 
 
-@contextmanager
-def two_servers() -> Iterator[tuple[Server, Server]]:
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[Server, Server]]:
     """Two servers, each with the customer's role; the first has a customer as a template."""
     with tempfile.TemporaryDirectory(prefix="cutover-pg-") as place:
         Path(place).chmod(0o755)
@@ -175,8 +174,8 @@ class World:
         return RESTORED not in found and not list((self.folder / "restored").iterdir())
 
 
-@contextmanager
-def one_world(servers: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+@pytest.fixture
+def world(servers: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     old, new = servers
     with tempfile.TemporaryDirectory(prefix="cutover-trip-") as place:
         folder = Path(place)

@@ -14,10 +14,11 @@ from harness.core.errors import TransportError
 from harness.core.model import Case, Outcome, Verdict
 from harness.drill import steady as module
 from harness.drill.context import DrillContext, Options
-from harness.drill.steady import observe_bystanders, trouble, wait_steady
+from harness.drill.steady import all_numbers, observe_bystanders, trouble, wait_steady
 from harness.faults.disruption_lock import DisruptionLock
 from harness.probes import PROBES
 from harness.record.records import Kind
+from harness.settings import load_gates, load_profile
 from harness.settings.drills import Looks, drill_names, load_drill, load_steady
 from harness.tests.ceph_seen import item
 from harness.tests.clean_case import clean
@@ -246,3 +247,9 @@ def test_every_look_of_a_drill_needs_a_part_that_profiles_know() -> None:
     parts = reach().profile.cluster().parts | reach().profile.cluster().absent.keys()
     own = [looks for it in drill_names() if (looks := load_drill(it).looks)]
     assert {it.needs for it in own if it.needs} <= parts | {"swarm"}
+
+
+def test_a_steady_state_is_judged_by_the_clusters_own_numbers() -> None:
+    profile = load_profile("lab")
+    own = profile.changes("W1-ETCD")["wal_fsync_p99_ms"].number
+    assert all_numbers(load_gates(), profile)["wal_fsync_p99_ms"] == own

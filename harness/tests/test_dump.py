@@ -26,14 +26,11 @@ from harness.pytest_gate.launch import Asked, plan_run
 from harness.settings import load_profile
 from harness.tests.clean_cluster import CLUSTER
 from harness.tests.fake_transport import FakeShell
-from harness.tests.postgres_server import BINARIES, IS_THERE, ThisShell, psql
+from harness.tests.postgres_server import NEEDS_POSTGRES, ThisShell, psql
 from harness.tests.switch_world import two_servers
 from harness.transport import Completed
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not IS_THERE, reason=f"no PostgreSQL in {BINARIES}"),
-]
+pytestmark = NEEDS_POSTGRES
 BILLING = "billing"
 SEED = """
 create table invoices (id serial primary key, amount numeric check (amount > 0), note text);

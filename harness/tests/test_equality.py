@@ -117,7 +117,7 @@ def different(name: str, source: str | None, target: str | None) -> Change:
         ),
         (
             different("role stranger", None, "login"),
-            "billing, role stranger: expected it on both sides, seen on the target alone",
+            "role stranger: expected it on both sides, seen on the target alone",
         ),
         (
             different("database", "encoding UTF8; provider c", "encoding UTF8; provider i"),
@@ -295,8 +295,38 @@ def test_a_reason_of_one_pair_excuses_no_other() -> None:
     verdict = CHECKS[REST](case(there))
     assert (verdict.outcome, verdict.where) == (
         Outcome.FAIL,
-        ("pool/billing, role notification_service",),
+        ("pool, role notification_service",),
     )
+
+
+OF_A_SERVER = ("role clerk", "user killbill@%", "setting sql_mode")
+OF_A_DATABASE = ("user mapping for clerk on server old", "setting of role clerk work_mem")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        *((it, 1) for it in (*OF_A_SERVER, "setting of role clerk in every database work_mem")),
+        *((it, 2) for it in OF_A_DATABASE),
+    ],
+)
+def test_what_a_server_has_once_is_told_once_for_all_its_databases(name: str, told: int) -> None:
+    """Each database's comparison has a salt of its own: passwords have other digests in it."""
+    there = clean()
+    databases = there["databases"][CLUSTER.name]
+    template = databases.pop("billing")
+    for number, database in enumerate(("pool/auth", "pool/billing", "other/billing")):
+        definition = {
+            "object": name,
+            "source": f"password {number}a",
+            "target": f"password {number}b",
+        }
+        databases[database] = {**deepcopy(template), "catalogue": {"value": [definition]}}
+    verdict = CHECKS[REST](case(there))
+    assert verdict.outcome is Outcome.FAIL
+    assert verdict.measured == {"differences_count": told + 1}
+    pool = [f"pool, {name}"] if told == 1 else [f"pool/auth, {name}", f"pool/billing, {name}"]
+    assert [it for it in verdict.where if it.startswith("pool")] == pool
 
 
 def test_a_mariadb_has_its_own_port_and_user(tmp_path: Path) -> None:

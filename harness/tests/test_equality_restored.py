@@ -14,13 +14,10 @@ from harness.backup.equality.session import Server, moment
 from harness.core.errors import HarnessError, Unreachable
 from harness.facts.databases import Database, Sequence, Table
 from harness.facts.schema import Known, Unknown
-from harness.tests.postgres_server import BINARIES, IS_THERE, psql
+from harness.tests.postgres_server import BINARIES, NEEDS_POSTGRES, psql
 from harness.tests.switch_world import two_servers
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not IS_THERE, reason=f"no PostgreSQL in {BINARIES}"),
-]
+pytestmark = NEEDS_POSTGRES
 # The roles' numbers are in another order on the new server.
 ROLES = ("clerk", "auditor")
 MEMBERS = "create role staff; grant staff to clerk; grant auditor to clerk;"

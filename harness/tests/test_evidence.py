@@ -235,7 +235,7 @@ def deadline_when(monkeypatch: pytest.MonkeyPatch, over: Callable[[], bool]) -> 
 
 def nothing_lives_on(folder: Path) -> None:
     ours = str(folder).encode()
-    until(lambda: not living_with(ours), within_s=5, what="every process of the play is gone")
+    until(lambda: not living_with(ours), within_s=30, what="every process of the play is gone")
 
 
 def test_at_the_deadline_what_machines_said_is_kept_and_nothing_of_ansible_lives_on(

@@ -291,10 +291,10 @@ def test_of_a_restore_that_is_killed_no_etcd_stays_and_its_folder_is_swept(
 
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as restore:
         try:
-            etcd = Path("/proc") / until(started, within_s=20, what="etcd runs").strip()
+            etcd = Path("/proc") / until(started, within_s=60, what="etcd runs").strip()
         finally:
             restore.kill()
-    until(lambda: not running(etcd), within_s=5, what="etcd is gone")
+    until(lambda: not running(etcd), within_s=30, what="etcd is gone")
     (left,) = tmp_path.glob(f"{script.PREFIX}*")
     assert own_folder.sweep(str(tmp_path), script.PREFIX, -1.0) == {str(left): None}
 

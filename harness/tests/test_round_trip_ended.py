@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from harness.backup.equality.session import Server
 from harness.backup.restore import database, round_trip
 from harness.backup.restore.round_trip import carry_out
 from harness.core.errors import ConfigError, Refused, Unreachable
 from harness.core.interrupts import BY_HAND
 from harness.core.model import Outcome
-from harness.tests.postgres_server import BINARIES, IS_THERE, psql
+from harness.tests.postgres_server import NEEDS_POSTGRES, psql
 from harness.tests.round_trip_world import (
     DATABASE,
     FILES_EQUAL,
@@ -28,28 +27,14 @@ from harness.tests.round_trip_world import (
     WHOLE,
     World,
     judged,
-    one_world,
     red,
-    two_servers,
+    servers,
+    world,
 )
 from harness.transport import Completed
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not IS_THERE, reason=f"no PostgreSQL in {BINARIES}"),
-]
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[tuple[Server, Server]]:
-    with two_servers() as both:
-        yield both
-
-
-@pytest.fixture
-def world(servers: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    with one_world(servers, monkeypatch) as world:
-        yield world
+__all__ = ["servers", "world"]
+pytestmark = NEEDS_POSTGRES
 
 
 @pytest.fixture

@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
-from harness.backup.equality.session import Server
 from harness.backup.restore import database
 from harness.backup.restore.round_trip import carry_out
 from harness.core.model import Outcome
-from harness.tests.postgres_server import BINARIES, IS_THERE, psql
+from harness.tests.postgres_server import NEEDS_POSTGRES, psql
 from harness.tests.round_trip_world import (
     DATABASE,
     SERVED,
     World,
     judged,
-    one_world,
     red,
-    two_servers,
+    servers,
+    world,
 )
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not IS_THERE, reason=f"no PostgreSQL in {BINARIES}"),
-]
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[tuple[Server, Server]]:
-    with two_servers() as both:
-        yield both
-
-
-@pytest.fixture
-def world(servers: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    with one_world(servers, monkeypatch) as world:
-        yield world
+__all__ = ["servers", "world"]
+pytestmark = NEEDS_POSTGRES
 
 
 @pytest.mark.parametrize("owned", ["database", "table"])

@@ -111,7 +111,7 @@ def test_an_old_platform_that_fails_itself_lets_nothing_begin() -> None:
 def test_a_front_that_does_not_follow_is_not_proven_and_goes_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("harness.move.shift._SHOWN_WITHIN_S", 0.0)
+    monkeypatch.setattr("harness.move.evidence._FOLLOWS_WITHIN_S", 0.0)
     world = World(stuck=True)
     moved = world.mover(STAYS).move()
     assert world.was_set == [10, 0, 0]
@@ -122,7 +122,7 @@ def test_a_front_that_does_not_follow_is_not_proven_and_goes_back(
 
 def test_a_share_that_a_part_of_the_front_follows_is_not_proven_and_goes_back() -> None:
     """Of two instances of Traefik, one may not see the new file: some answers show the share."""
-    world = World(lags=0.7)
+    world = World(lags=0.8)
     moved = world.mover(STAYS).move()
     assert 100 not in world.was_set
     assert moved.steps[-1].quality is Quality.UNDECIDED

@@ -15,8 +15,9 @@ from harness.core.model import Outcome
 from harness.core.waiting import until
 from harness.facts.schema import Known
 from harness.move import no_return
+from harness.move.evidence import shown_since
 from harness.move.front import FrontByCommands
-from harness.move.sampling import SOURCE, TARGET, Answer, Sampler, shown_since, window
+from harness.move.sampling import SOURCE, TARGET, Answer, Sampler, window
 from harness.move.shift import Order
 from harness.move.visitors import Visitors
 from harness.settings import load_profile
@@ -96,8 +97,8 @@ def test_answers_are_told_by_their_side(platforms: Platforms) -> None:
     assert seen.front.answers == seen.named
     assert 45 <= (seen.measured_percent or 0) <= 55
     assert not seen.front.errors_at
-    assert shown_since(sampler.since(0.0), 50) is not None
-    assert shown_since(sampler.since(0.0), 10) is None
+    assert shown_since(sampler.since(0.0), 50, 0) is not None
+    assert shown_since(sampler.since(0.0), 10, 50) is None
 
 
 def test_each_page_meets_both_sides_of_a_front_that_alternates(
@@ -162,26 +163,34 @@ def answers(*sides: str | None, begin: int = 0, error: str | None = None) -> lis
 def test_a_share_shows_from_the_first_answer_on_that_fits_it() -> None:
     before = answers(*[SOURCE, TARGET] * 50)
     after = answers(*[SOURCE] * 100, begin=100)
-    assert shown_since(before + after, 0) == 100.0
-    assert shown_since(before + after[:-1], 0) is None
+    assert shown_since(before + after, 0, 50) == 100.0
+    assert shown_since(before + after[:-1], 0, 50) is None
+
+
+def test_going_back_from_a_small_share_takes_more_answers_to_show() -> None:
+    """At 1 %, a hundred answers of the source alone are no sign that the front has followed."""
+    still = answers(*[SOURCE] * 120, TARGET)
+    gone = answers(*[SOURCE] * 1500, begin=121)
+    assert shown_since(still + gone[:-1], 0, 1) is None
+    assert shown_since(still + gone, 0, 1) == 121.0
 
 
 def test_the_order_is_that_of_sending_however_late_an_answer_comes() -> None:
     first, *others = answers(*[SOURCE] * 110)
     failed = Answer(5.5, 0.01, None, "status 502")
-    assert shown_since([failed, *others, first], 0) == 6.0
+    assert shown_since([failed, *others, first], 0, 50) == 6.0
 
 
 def test_a_share_does_not_show_while_a_request_between_its_answers_hangs() -> None:
     all_old = answers(*[SOURCE] * 200)
-    assert shown_since(all_old, 0, pending=[3.5]) == 4.0
-    assert shown_since(all_old, 0, pending=[120.5]) == 0.0
-    assert shown_since(all_old, 0, pending=[99.0, 100.5]) is None
+    assert shown_since(all_old, 0, 50, pending=[3.5]) == 4.0
+    assert shown_since(all_old, 0, 50, pending=[120.5]) == 0.0
+    assert shown_since(all_old, 0, 50, pending=[99.0, 100.5]) is None
 
 
 def test_going_back_is_not_over_while_errors_name_no_side() -> None:
     dead = answers(*[None] * 10, error="status 502")
-    assert shown_since(dead + answers(*[SOURCE] * 100, begin=10), 0) == 10.0
+    assert shown_since(dead + answers(*[SOURCE] * 100, begin=10), 0, 50) == 10.0
 
 
 # --- visitors ---
@@ -366,7 +375,7 @@ def test_a_defect_at_half_goes_back_within_seconds(platforms: Platforms) -> None
     (back,) = found.returns
     assert back.set_s is not None
     assert back.back_s is not None
-    assert back.set_s <= back.back_s + 1 < 10
+    assert back.set_s <= back.back_s + 1 < 30
     assert outcome(GOOD, found)[0] is Outcome.FAIL
     assert outcome(KEPT, found)[0] is Outcome.PASS
 

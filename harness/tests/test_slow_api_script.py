@@ -8,23 +8,17 @@ import json
 import socket
 import ssl
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.faults.kinds import slow_api_script
 from harness.probes.certificates import Authority
-from harness.tests.api_server import ApiServer, api_server
+from harness.tests.api_server import ApiServer, api
 from harness.tests.strict_tls import as_python_3_13
 
+__all__ = ["api"]
 USER = "system:serviceaccount:shop:default"
-
-
-@pytest.fixture
-def api(tmp_path: Path) -> Iterator[ApiServer]:
-    with api_server(tmp_path) as server:
-        yield server
 
 
 def kubectl(folder: Path, authority: Authority) -> list[str]:

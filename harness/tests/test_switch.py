@@ -25,13 +25,10 @@ from harness.move import direction
 from harness.move.direction import Direction
 from harness.move.rehearsal import DATABASE, make, must_be_possible, remains, removed
 from harness.move.side import ADMIN, Address, Side, Thaw
-from harness.tests.postgres_server import BINARIES, IS_THERE, postgres, psql
+from harness.tests.postgres_server import NEEDS_POSTGRES, postgres, psql
 from harness.tests.switch_world import LIMITS, World, two_servers
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not IS_THERE, reason=f"no PostgreSQL in {BINARIES}"),
-]
+pytestmark = NEEDS_POSTGRES
 # The method of each step, and whether the writers have moved when it fails.
 METHODS = {
     Step.STREAMS: "start_streams",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +29,14 @@ from harness.tests.api_server import (
     TOKEN,
     ApiHandler,
     ApiServer,
-    api_server,
+    api,
+    kube,
     talk,
     write_kubeconfig,
 )
 from harness.transport.kube import ApiKube
 
-
-@pytest.fixture
-def api(tmp_path: Path) -> Iterator[ApiServer]:
-    with api_server(tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
-def kube(api: ApiServer) -> Iterator[ApiKube]:
-    made = ApiKube(api.kubeconfig)
-    yield made
-    made.close()
+__all__ = ["api", "kube"]
 
 
 def test_get_gives_the_object_and_sends_the_token_and_the_query(

@@ -12,17 +12,14 @@ from harness.tests.api_server import (
     EXEC,
     ApiHandler,
     ApiServer,
+    api,
     api_server,
     talk,
     write_kubeconfig,
 )
 from harness.transport.kube import ApiKube
 
-
-@pytest.fixture
-def api(tmp_path: Path) -> Iterator[ApiServer]:
-    with api_server(tmp_path) as server:
-        yield server
+__all__ = ["api"]
 
 
 @pytest.fixture

@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from harness.tests.api_server import EXEC, ApiHandler, ApiServer, api_server, talk
+from harness.tests.api_server import EXEC, ApiHandler, ApiServer, api, kube, talk
 from harness.transport.kube import ApiKube
 
-
-@pytest.fixture
-def api(tmp_path: Path) -> Iterator[ApiServer]:
-    with api_server(tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
-def kube(api: ApiServer) -> Iterator[ApiKube]:
-    made = ApiKube(api.kubeconfig)
-    yield made
-    made.close()
-
+__all__ = ["api", "kube"]
 
 STARTED = (
     "Internal error occurred: error executing command in container: failed to exec in container: "

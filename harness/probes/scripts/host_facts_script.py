@@ -295,11 +295,11 @@ class Etcd:
         fewer samples, because time runs out.
         """
         took: list[float] = []
-        until = time.monotonic() + ROUND_TRIPS_S
         with contextlib.closing(
             self._connect(f"https://{address}:2380", as_peer=True)
         ) as connection:
             exchange(connection, "GET", "/version")  # the handshake is no round trip
+            until = time.monotonic() + ROUND_TRIPS_S
             while len(took) < ROUND_TRIPS and (began := time.monotonic()) < until:
                 exchange(connection, "GET", "/version")
                 took.append(round(time.monotonic() - began, 6))

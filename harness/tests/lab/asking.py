@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from harness.checks import CHECKS
 from harness.core.model import Case
+from harness.drill.steady import all_numbers
 from harness.probes import PROBES
 from harness.probes.probe import observe
 from harness.settings import load_gates, load_profile
@@ -31,12 +32,7 @@ def main(arguments: Sequence[str]) -> None:
     profile = load_profile(name)
     with connect(profile) as reach:
         observations = observe([PROBES[probe]], reach)
-    gates = load_gates()
-    targets = {
-        key: number
-        for requirement in gates.due(gates.last_week)
-        for key, number in requirement.numbers().items()
-    }
+    targets = all_numbers(load_gates(), profile)
     case = Case(cluster=profile.cluster(), targets=targets, observations=observations)
     verdicts = {check: CHECKS[check](case) for check in checks}
     sys.stdout.write(json.dumps({name: (it.outcome, it.reason) for name, it in verdicts.items()}))

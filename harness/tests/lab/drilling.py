@@ -68,12 +68,14 @@ class LabContext(DrillContext):
             affordable(self.reach, lock, fault)
 
     def wait_steady(self, within_s: float) -> tuple[float, Sequence[str]]:
-        return wait_steady(self.reach, [load_steady()], all_numbers(load_gates()), within_s)
+        return wait_steady(
+            self.reach, [load_steady()], all_numbers(load_gates(), self.reach.profile), within_s
+        )
 
     def observe_bystanders(self, machine: str, within_s: float) -> Bystanders | None:
         if self.of_bystanders is None:
             return None
-        numbers = all_numbers(load_gates())
+        numbers = all_numbers(load_gates(), self.reach.profile)
         return observe_bystanders(self.reach, self.of_bystanders, numbers, machine, within_s)
 
     def on_lock_lost(self, _tell: Callable[[str], object]) -> AbstractContextManager[None]:

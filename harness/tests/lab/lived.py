@@ -27,15 +27,16 @@ Record: TypeAlias = Callable[[str, object], None]
 
 SEED = 7
 # Everything that a fault, its undo or what keeps that might leave on a machine; not what pods have,
-# which are others after they were restarted. A fault has tables of its own: what kube-proxy, Docker
-# and the pod network let pass is another when an endpoint comes or goes.
+# which are others after they were restarted, nor the kubelet's scopes for mounts (run-r*.scope).
+# A fault has tables of its own: what kube-proxy, Docker and the pod network let pass is another
+# when an endpoint comes or goes.
 _TRACES = r"""
 nft list tables | while read -r _ family table; do
     echo "$family $table"
     case "$table" in kube-proxy|nat|filter|mangle) ;; *) nft list table "$family" "$table" ;; esac
 done
 tc qdisc show | grep -v noqueue
-systemctl list-units --all --plain --no-legend 'cutover*' 'run-r*'
+systemctl list-units --all --plain --no-legend 'cutover*' 'run-r*.service' 'run-r*.timer'
 ls -A /var/lib/cutover-faults 2>&1; ls /etc/systemd/system/cutover-heal.service 2>&1
 ls -d /cutover-* /var/lib/rancher/cutover-* /var/lib/kubelet/cutover-* /run/cutover-* 2>&1
 ls -d /var/lib/rancher/rke2/agent/cutover-* 2>&1
@@ -55,8 +56,8 @@ def traces(world: World, node: Node) -> str:
     return re.sub(r"packets \d+ bytes \d+", "packets", found)
 
 
-def as_before(world: World, node: Node, before: str, *, within_s: float = 0.0) -> None:
-    """Assert that nothing new is left; after the timeout, show what is."""
+def as_before(world: World, node: Node, before: str, *, within_s: float = 15.0) -> None:
+    """Assert that nothing new is left once systemd has tidied up; else show what is."""
     with suppress(TimedOut):
         until(lambda: traces(world, node) == before, within_s=within_s, what="nothing is left")
     assert traces(world, node) == before

@@ -47,7 +47,7 @@ class Namespace:
         script = '"$@" 2>&1 || true'
         return self.kubectl("exec", pod, "--", "sh", "-c", script, "run", *argv)
 
-    def ready(self, *pods: str, within_s: float = 60) -> None:
+    def ready(self, *pods: str, within_s: float = 120) -> None:
         for pod in pods:
             wait = ["wait", "--for=condition=Ready", "--timeout=5s", f"pod/{pod}"]
 
@@ -68,7 +68,7 @@ def namespace(world: World, name: str) -> Iterator[Namespace]:
         yield one
     finally:
         # A later test does not meet what is in it; the namespace itself takes five seconds more.
-        one.kubectl("delete", _MET_BY_OTHERS, "--all", "--now", check=False)
+        one.kubectl("delete", _MET_BY_OTHERS, "--all", "--now", "--timeout=40s", check=False)
         world.kubectl("delete", "namespace", name, "--wait=false", check=False)
 
 

@@ -26,7 +26,7 @@ def with_an_undo(world: World, node: Node) -> Iterator[None]:
     assert "error" not in json.loads(world.do(node, *ask, stdin=AGENT.text))
     yield
     kept = node.root / f"var/lib/cutover-faults/{_ID}"
-    until(lambda: not kept.exists(), within_s=30, what="it is taken back")
+    until(lambda: not kept.exists(), within_s=90, what="it is taken back")
     assert not (node.root / "etc/systemd/system/cutover-heal.service").exists()
 
 
@@ -41,7 +41,7 @@ def boot_before_its_network(world: World, node: Node) -> None:
             "cutover-heal.* waiting|NRestarts=[1-9]",
             world.do(node, "sh", "-c", waits, check=False),
         ),
-        within_s=60,
+        within_s=120,
         what="the undo has failed, or waits for the network",
     )
     assert (node.root / f"var/lib/cutover-faults/{_ID}/undo").exists()

@@ -152,8 +152,10 @@ def stand_in(world: World) -> Iterator[StandIn]:
             rook.space.kubectl("wait", "--for=condition=Established", "--timeout=10s", name)
         yield rook
     finally:
-        _remove(rook, [f"crd/{kind['metadata']['name']}" for kind in kinds])
-        kubernetes.insist(world.lab, "apply", f"--filename={lab_rook.OPERATOR}", log=world.log)
+        try:
+            _remove(rook, [f"crd/{kind['metadata']['name']}" for kind in kinds])
+        finally:
+            kubernetes.insist(world.lab, "apply", f"--filename={lab_rook.OPERATOR}", log=world.log)
 
 
 def _remove(rook: StandIn, kinds: Sequence[str]) -> None:

@@ -93,7 +93,7 @@ def staged(world: World) -> Iterator[Stage]:
             space = opened.enter_context(pods.namespace(reach.kube, claims=True))
             work = Workload(reach, space, seed=7)
             sizes = {name: SIZES[name] for name in (SHARED, LIMITED)}
-            work.deploy(claim_objects.bind(reach, space, sizes=sizes, within_s=60))
+            work.deploy(claim_objects.bind(reach, space, sizes=sizes, within_s=120))
             return work
 
         try:

@@ -55,7 +55,7 @@ def test_a_host_rule_reaches_its_service_and_an_unknown_host_gets_404(shop: Name
     for address in addresses(world):
         until(
             lambda address=address: status(world, address, HOST) == "200",  # type: ignore[misc]
-            within_s=20,
+            within_s=60,
             what=f"{HOST} answers at {address}",
         )
         assert status(world, address, "nobody.example") == "404"
@@ -63,7 +63,7 @@ def test_a_host_rule_reaches_its_service_and_an_unknown_host_gets_404(shop: Name
     for address in addresses(world):
         until(
             lambda address=address: status(world, address, HOST) == "404",  # type: ignore[misc]
-            within_s=20,
+            within_s=60,
             what=f"{HOST} is forgotten at {address}",
         )
 

@@ -47,9 +47,8 @@ def test_a_machine_with_a_full_disk_takes_nobody_with_it(world: World) -> None:
     # Its kubelet would make room: it evicts pods and deletes images, which do not come back here.
     world.do(world.three, "systemctl", "stop", "rke2-server")
     try:
-        world.do(
-            world.three, "sh", "-c", "fallocate -l 1T /fill; dd if=/dev/zero of=/fill bs=64M || :"
-        )
+        fill = "fallocate -l 1T /fill; dd if=/dev/zero of=/fill bs=64M || :"
+        world.do(world.three, "sh", "-c", fill, within_s=300)
         used = int(world.do(world.three, "df", "--output=pcent", "/").split()[-1].rstrip("%"))
         assert used >= 99
         for neighbour in (world.one, world.two):
@@ -140,13 +139,14 @@ def test_a_client_that_ceph_gave_up_mounts_again_by_itself(world: World) -> None
     for number in ids:
         world.do(world.one, "ceph", "tell", "mds.0", "client", "evict", f"id={number}")
     assert ids
+    look = ("timeout", "5", "ls", "/mnt/cephfs")
     until(
-        lambda: "odoo_instances" in world.do(world.two, "ls", "/mnt/cephfs", check=False),
-        within_s=60,
+        lambda: "odoo_instances" in world.do(world.two, *look, check=False),
+        within_s=120,
         what="CephFS answers there again",
     )
     # The old platform's containers still hold the mount that is gone.
-    world.do(world.two, "sh", "-c", ON_CEPHFS)
+    world.do(world.two, "sh", "-c", ON_CEPHFS, within_s=300)
 
 
 def test_what_the_lab_asks_of_ceph_is_what_ceph_does(world: World) -> None:
@@ -215,11 +215,14 @@ def test_the_node_agent_stops_and_its_pods_stay_as_under_rke2(world: World) -> N
         assert world.do(world.two, "pgrep", "-x", "etcd").strip()
     finally:
         world.do(world.two, "systemctl", "start", "rke2-server")
-    until(lambda: world.readiness(world.two) == "True", within_s=60, what="the node is Ready again")
+    until(
+        lambda: world.readiness(world.two) == "True", within_s=120, what="the node is Ready again"
+    )
 
 
 def test_an_etcd_snapshot_is_taken_and_listed(world: World) -> None:
-    path = world.do(world.one, "rke2", "etcd-snapshot", "save").strip().splitlines()[-1]
+    said = world.do(world.one, "rke2", "etcd-snapshot", "save", within_s=150)
+    path = said.strip().splitlines()[-1]
     assert Path(path).name in world.do(world.one, "rke2", "etcd-snapshot", "ls")
     status = world.do(world.one, "etcdctl", "snapshot", "status", path, check=False)
     assert status or int(world.do(world.one, "stat", "-c", "%s", path)) > 1_000_000

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from harness.core.model import Exit
 from harness.core.waiting import until
 from harness.tests.lab.forked import cutover
-from harness.tests.lab.lived import traces
+from harness.tests.lab.lived import as_before, traces
 from harness.tests.lab.world import World
 
 # No steady state is waited for that cannot come; a loaded computer starts slowly.
@@ -28,7 +28,8 @@ def refused(world: World, words: Sequence[str]) -> tuple[str, float]:
     verdict = json.loads(done.stdout)
     assert verdict["decision"] == "REFUSED"
     assert verdict["faults"] == []
-    assert [traces(world, node) for node in world.lab.nodes] == before
+    for node, as_it_was in zip(world.lab.nodes, before, strict=True):
+        as_before(world, node, as_it_was)
     return str(verdict["requirements"][0]["reason"]), took_s
 
 

@@ -17,6 +17,7 @@ import pytest
 from harness.core.waiting import until
 from harness.lab.shape import Node
 from harness.tests.lab import certificates
+from harness.tests.lab.objects import gone
 from harness.tests.lab.red import changed, says
 from harness.tests.lab.world import World
 
@@ -93,13 +94,14 @@ def odd_objects(world: World) -> Iterator[None]:
         manifests.write_text(json.dumps(listed))
         world.kubectl("apply", f"--filename={manifests}")
         world.kubectl("delete", "namespace", "stuck", "--wait=false")
-        world.kubectl("wait", "apiservice/v1.seeded.example", "--for=condition=Available=False")
+        refused = ("wait", "apiservice/v1.seeded.example", "--for=condition=Available=False")
+        world.kubectl(*refused, "--timeout=50s")
         yield
     finally:
         world.kubectl("delete", "apiservice", "v1.seeded.example", "--ignore-not-found")
         free = json.dumps({"metadata": {"finalizers": None}})
         world.kubectl("patch", "configmap/kept", "-n=stuck", "--type=merge", f"--patch={free}")
-        world.kubectl("wait", "namespace/stuck", "--for=delete", "--timeout=60s")
+        gone(world, "stuck")
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def udp_node_port(world: World) -> Iterator[None]:
         for node in world.lab.nodes:
             until(
                 partial(forwards_node_port, world, node),
-                within_s=30,
+                within_s=120,
                 what=f"kube-proxy of {node.name} forwards",
             )
         yield
@@ -126,17 +126,23 @@ def open_traefik_api(world: World) -> Iterator[None]:
         {"op": "add", "path": f"{container}/args/-", "value": "--api.insecure"},
         {"op": "add", "path": f"{container}/ports/-", "value": port},
     ]
-    settled = ("rollout", "status", *where, "--timeout=120s", "--request-timeout=0")
     world.kubectl("patch", *where, "--type=json", f"--patch={json.dumps(change)}")
     try:
-        world.kubectl(*settled)
+        world.rolled_out("daemonset/ingress", "ingress")
         for node in world.lab.nodes:
-            api = f"http://{node.address}:{TRAEFIK_API}/api/rawdata"
-            assert '"routers"' in world.do(node, "curl", "--silent", "--max-time", "5", api)
+            until(
+                partial(answers_api, world, node), within_s=60, what=f"Traefik's API on {node.name}"
+            )
         yield
     finally:
         world.kubectl("rollout", "undo", *where)
-        world.kubectl(*settled)
+        world.rolled_out("daemonset/ingress", "ingress")
+
+
+def answers_api(world: World, node: Node) -> bool:
+    api = f"http://{node.address}:{TRAEFIK_API}/api/rawdata"
+    ask = ("curl", "--silent", "--max-time", "5", api)
+    return '"routers"' in world.do(node, *ask, check=False)
 
 
 @contextmanager

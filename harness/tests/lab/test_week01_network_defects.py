@@ -48,7 +48,7 @@ def lost_route(world: World, node: Node, to: Node) -> Iterator[None]:
         world.do(node, "networkctl", "reconfigure", "host0")
         until(
             lambda: any(line.startswith(destination) for line in routes(world, node)),
-            within_s=30,
+            within_s=90,
             what="the route is back",
         )
 

@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from harness.core.waiting import until
 from harness.faults.fault_lifecycle import FaultLifecycle
 from harness.faults.kinds.kubernetes import StopRke2
 from harness.lab import machines
@@ -54,7 +55,7 @@ def test_a_machine_without_power_and_one_without_its_kubelet_are_found(world: Wo
                 boot_before_its_network(world, two)
                 world.whole_from_power_on(two)
             do(lambda _: stopped.see_gone())
-        assert nothing_left(do)
+        until(lambda: nothing_left(do), within_s=60, what="every place can be asked what is left")
     says(ruling, "W1-NODES", two.name, three.name, "Ready", "no MemoryPressure, seen Unknown")
     says(ruling, "W1-HOST", f"{one.name} → {two.name}", "none of", "not judged")
     says(ruling, "W1-HOST", f"{three.name}: expected rke2-server")

@@ -27,7 +27,7 @@ def no_new_one(world: World) -> Iterator[None]:
     finally:
         with ThreadPoolExecutor(len(world.lab.nodes)) as pool:
             start = ("systemctl", "start", f"{UNIT}.timer", UNIT)
-            list(pool.map(lambda node: world.do(node, *start), world.lab.nodes))
+            list(pool.map(lambda node: world.do(node, *start, within_s=150), world.lab.nodes))
 
 
 def shell(world: World, script: str) -> None:

@@ -12,7 +12,7 @@ from harness.lab import swarm
 from harness.lab.shape import Node
 from harness.tests.lab.asking import ask
 from harness.tests.lab.red import says
-from harness.tests.lab.world import WHOLE_AGAIN_S, World
+from harness.tests.lab.world import World
 
 NODES, REPLICAS = "every Swarm node is ready", "every Swarm service has its replicas"
 THERE, ANSWER = "the declared Swarm services are there", "Swarm services answer"
@@ -40,7 +40,7 @@ def turns_red(world: World, check: str, *words: str) -> None:
         outcome, reason = judged(world, check)[check]
         return outcome == "fail" and all(word in reason for word in words)
 
-    until(look, within_s=60, what=f"“{check}” is red because of {words}")
+    until(look, within_s=120, what=f"“{check}” is red because of {words}")
 
 
 @contextmanager
@@ -69,7 +69,7 @@ def runs(world: World, service: str) -> None:
     told = ("service", "ls", f"--filter=name={service}", "--format={{.Replicas}}")
     until(
         lambda: docker(world, *told).strip() == "1/1",
-        within_s=60,
+        within_s=120,
         what=f"{service} has its task",
     )
 
@@ -88,10 +88,10 @@ def paused(world: World, service: str) -> Iterator[None]:
 
 
 def healed(world: World) -> None:
-    world.whole(within_s=WHOLE_AGAIN_S)
+    world.whole()
     until(
         lambda: {outcome for outcome, _ in judged(world, *CHECKS).values()} == {"pass"},
-        within_s=90,
+        within_s=180,
         what="every check of the old platform passes again",
     )
 

@@ -47,7 +47,7 @@ def folder(space: Namespace, claim: str) -> str:
 
     until(
         lambda: space.get("pvc", claim).get("status", {}).get("phase") == "Bound",
-        within_s=60,
+        within_s=120,
         what=f"claim {claim} is bound",
     )
     return str(space.get("pv", volume())["spec"]["hostPath"]["path"])

@@ -49,7 +49,7 @@ osd set-full-ratio 0.95
 osd set-nearfull-ratio 0.85
 """
 # Into the pool that goes again: its writes take longer than what is complained of.
-WRITES = ("rados", "-p", "defect", "bench", "120", "write", "-b", "4096", "-t", "8")
+WRITES = ("rados", "-p", "defect", "bench", "600", "write", "-b", "4096", "-t", "8")
 # A library whose only difference is the number of its version.
 OTHER_VERSION = r"""
 set -e
@@ -144,9 +144,9 @@ def test_wrong_settings_slow_writes_and_an_unread_crash_are_found(world: World) 
     profile = world.profile_with([("\ntargets:", f"\ntargets:{sooner}")])
     with settings(world), beside(world, world.one, *WRITES):
         until(
-            lambda: {"SLOW_OPS", "OSD_NEARFULL"} <= complaints(world),
-            within_s=60,
-            what="Ceph complains of slow operations and of a full OSD",
+            lambda: {"SLOW_OPS", "OSD_NEARFULL", "RECENT_CRASH"} <= complaints(world),
+            within_s=180,
+            what="Ceph complains of slow operations, of a full OSD and of a crash",
         )
         ruling = world.gate(*BOTH, cluster=profile)
     says(
@@ -189,7 +189,12 @@ def test_a_lost_disk_a_lost_monitor_and_a_half_done_upgrade_are_found(world: Wor
         try:
             world.do(world.one, "ceph", "osd", "out", "2")
             until(
-                lambda: "PG_DEGRADED" in complaints(world), within_s=40, what="copies are missing"
+                lambda: "PG_DEGRADED" in complaints(world), within_s=120, what="copies are missing"
+            )
+            until(
+                lambda: "ceph version 99." in json.dumps(ceph(world, "versions")),
+                within_s=60,
+                what="a metadata server of another version is back",
             )
             ruling = world.gate("W3-CEPH", cluster=as_declared(world))
         finally:
@@ -217,7 +222,7 @@ def test_a_ceph_that_answers_nobody_is_found(world: World) -> None:
         stopped(world, world.three, f"ceph-mon@{world.three.name}"),
     ):
         # It answers for a few seconds more: until its lease has ended.
-        until(lambda: alone(world, world.one), within_s=60, what="the monitor has no quorum")
+        until(lambda: alone(world, world.one), within_s=120, what="the monitor has no quorum")
         ruling = world.gate(*BOTH, cluster=profile)
     says(
         ruling,

@@ -130,7 +130,7 @@ def test_an_osd_on_another_disk_a_thin_pool_and_a_pod_that_crashes(rook: StandIn
     with rook.changing("Deployment", "ceph-csi-controller-manager") as operator:
         (container,) = operator["spec"]["template"]["spec"]["containers"]
         container["command"] = ["false"]
-    until(lambda: "CrashLoopBackOff" in rook.waits(), within_s=60, what="a pod that crashes")
+    until(lambda: "CrashLoopBackOff" in rook.waits(), within_s=120, what="a pod that crashes")
     says(
         rook.gate(),
         "W3-ROOK",

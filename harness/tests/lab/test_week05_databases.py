@@ -106,10 +106,10 @@ def lose_some(world: World) -> None:
             return ""
 
     named = "select datname from pg_database where datname like 'cutover%'"
-    name = until(lambda: answer("postgres", named), within_s=120, what="the drill's database")
+    name = until(lambda: answer("postgres", named), within_s=300, what="the drill's database")
     some = "(select ctid from writes where (select count(*) > 20 from writes) limit 3)"
     lose = f"delete from writes where ctid in {some} returning writer"
-    until(lambda: answer(name, lose), within_s=60, what="three writes are lost")
+    until(lambda: answer(name, lose), within_s=180, what="three writes are lost")
 
 
 @pytest.mark.defect(LOST)

@@ -71,6 +71,10 @@ COPY = (
     "export PGPASSWORD=secret; pg_dumpall --host=/tmp --username=postgres | "
     "psql -Xq --host=new --username=postgres --dbname=postgres"
 )
+REACHES = (
+    "PGPASSWORD=secret PGCONNECT_TIMEOUT=5 psql -XAtq --host=new --username=postgres "
+    "--dbname=postgres --command='select 1'"
+)
 SOUNDNESS = "create extension amcheck"
 BREAK = r"""
 set session_replication_role = replica;
@@ -105,9 +109,14 @@ def space(world: World) -> Iterator[objects.Namespace]:
         for name in ("old", "new"):
             until(
                 lambda name=name: sql(space, name, "select 1").strip() == "1",  # type: ignore[misc]
-                within_s=60,
+                within_s=120,
                 what=f"{name} answers",
             )
+        until(
+            lambda: space.run("old", "sh", "-c", REACHES).strip() == "1",
+            within_s=60,
+            what="the old one reaches the new one by its service",
+        )
         assert "ERROR" not in script(space, "old", "postgres", SEED)
         said = space.run("old", "sh", "-c", COPY)
         # The dump creates what initdb has made already.

@@ -86,7 +86,7 @@ def space(world: World) -> Iterator[objects.Namespace]:
         for name in ("old", "new"):
             until(
                 lambda name=name: script(space, name, "postgres", "select 1").strip() == "1",  # type: ignore[misc]
-                within_s=60,
+                within_s=120,
                 what=f"{name} answers",
             )
         file = space.run("old", "sh", "-c", FILES).strip()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
+from harness.core.errors import TimedOut
 from harness.core.waiting import until
 from harness.tests.lab import objects
 from harness.tests.lab.asking import ask
@@ -71,7 +73,9 @@ def space(world: World) -> Iterator[objects.Namespace]:
             service("database", 5432),
         )
         space.ready("db")
-        until(lambda: sql(space, "select 1").strip() == "1", within_s=60, what="PostgreSQL answers")
+        until(
+            lambda: sql(space, "select 1").strip() == "1", within_s=120, what="PostgreSQL answers"
+        )
         sql(space, "alter system set synchronous_standby_names = 'ANY 1 (*)'")
         sql(space, "select pg_reload_conf()")
         sql(space, "create table invoices (id int)")
@@ -104,6 +108,36 @@ def sql(space: objects.Namespace, words: str) -> str:
     return space.run("db", "env", "PGOPTIONS=-c synchronous_commit=local", *psql)
 
 
+def until_red(profile: str, probe: str, check: str, *words: str) -> None:
+    """Wait until a check fails for reasons with these words: names and endpoints follow later."""
+    found: dict[str, tuple[str, str]] = {}
+
+    def red() -> bool:
+        outcome, reason = found[check]
+        return outcome == "fail" and all(word in reason for word in words)
+
+    def look() -> bool:
+        found.update(ask(profile, probe, check))
+        return red()
+
+    with suppress(TimedOut):
+        until(look, within_s=120, what=f"“{check}” fails")
+    assert red(), (words, found)
+
+
+def until_passed(profile: str, probe: str, *checks: str) -> None:
+    """Wait until the checks pass."""
+    found: dict[str, tuple[str, str]] = {}
+
+    def look() -> bool:
+        found.update(ask(profile, probe, *checks))
+        return {outcome for outcome, _ in found.values()} == {"pass"}
+
+    with suppress(TimedOut):
+        until(look, within_s=120, what=f"{checks} pass")
+    assert {outcome for outcome, _ in found.values()} == {"pass"}, found
+
+
 @pytest.mark.defect(
     "each service has its declared name and port",
     "each side effect is registered exactly once",
@@ -115,13 +149,15 @@ def sql(space: objects.Namespace, words: str) -> str:
 def test_services_webhooks_and_commits_that_are_not_as_declared_are_found(
     space: objects.Namespace, profile: str
 ) -> None:
-    for probe, check in (("services", NAMES), ("registrations", ONCE)):
-        assert ask(profile, probe, check)[check][0] == "pass", ask(profile, probe, check)
     of_postgres = (ALONE, SETTINGS, ANSWERS)
-    found = ask(profile, "postgres", *of_postgres, CLAIMS)
-    assert {found[it][0] for it in of_postgres} == {"pass"}, found
+    for probe, checks in (
+        ("services", (NAMES,)),
+        ("registrations", (ONCE,)),
+        ("postgres", of_postgres),
+    ):
+        until_passed(profile, probe, *checks)
     # The pod's data ends with it.
-    outcome, reason = found[CLAIMS]
+    outcome, reason = ask(profile, "postgres", CLAIMS)[CLAIMS]
     assert outcome == "fail"
     assert "db: expected a pod of a StatefulSet or of CloudNativePG's cluster" in reason
     assert "expected /tmp/data on a claim, seen the container's own file system" in reason
@@ -135,17 +171,20 @@ def test_services_webhooks_and_commits_that_are_not_as_declared_are_found(
     sql(space, "alter system set work_mem = '8MB'")
     sql(space, "select pg_reload_conf()")
 
-    outcome, reason = ask(profile, "services", NAMES)[NAMES]
-    assert outcome == "fail"
-    assert "user-service:8001: expected TCP port 8001 of the Service, seen 80" in reason
-    assert "billing-service:8004: expected a ready pod behind the Service, seen none" in reason
-    assert "pooler:6432 (postgres:5432 under the Swarm): expected a Service, seen none" in reason
+    until_red(
+        profile,
+        "services",
+        NAMES,
+        "user-service:8001: expected TCP port 8001 of the Service, seen 80",
+        "billing-service:8004: expected a ready pod behind the Service, seen none",
+        "pooler:6432 (postgres:5432 under the Swarm): expected a Service, seen none",
+    )
+    until_red(profile, "postgres", ANSWERS, "postgres at database: expected an answer, seen: psql")
     outcome, reason = ask(profile, "registrations", ONCE)[ONCE]
     assert (outcome, "expected one entry with 'billing', seen 2" in reason) == ("fail", True)
     found = ask(profile, "postgres", *of_postgres)
     assert {found[it][0] for it in of_postgres} == {"fail"}, found
     assert "db: expected work_mem = 4MB, seen 8MB" in found[SETTINGS][1]
-    assert "postgres at database: expected an answer, seen: psql" in found[ANSWERS][1]
     reason = found[ALONE][1]
     assert "db: " in reason
     assert "seen synchronous_standby_names is empty" in reason
@@ -162,20 +201,18 @@ def test_a_lost_name_a_shut_port_and_an_answer_without_a_database_are_found(
     space.run("db", "sh", "-c", """mkdir /tmp/www && echo '["acme"]' > /tmp/www/users.json""")
     for port in ("8001", "8004", "6432"):
         space.run("db", "sh", "-c", serve, port)
-    until(
-        lambda: ask(profile, "service-calls", THROUGH)[THROUGH][0] == "pass",
-        within_s=60,
-        what="the services answer",
-    )
-    found = ask(profile, "service-calls", THROUGH, READS)
-    assert [found[it][0] for it in (THROUGH, READS)] == ["pass", "pass"], found
+    until_passed(profile, "service-calls", THROUGH, READS)
 
     space.run("db", "sh", "-c", """echo '{"status": "healthy"}' > /tmp/www/users.json""")
     space.run("db", "sh", "-c", "kill $(cat /tmp/8004)")
     space.kubectl("delete", "service", "pooler")
-    found = ask(profile, "service-calls", THROUGH, READS)
-    assert [found[it][0] for it in (THROUGH, READS)] == ["fail", "fail"], found
-    assert "user-service → postgres:5432: expected a connection from db" in found[THROUGH][1]
-    assert "its name is not known" in found[THROUGH][1]
-    assert "user-service → billing-service:8004: expected a connection" in found[THROUGH][1]
-    assert 'user-service /users.json: expected /0 "acme", seen nothing' in found[READS][1]
+    until_red(
+        profile,
+        "service-calls",
+        THROUGH,
+        "user-service → postgres:5432: expected a connection from db",
+        "its name is not known",
+        "user-service → billing-service:8004: expected a connection",
+    )
+    seen = 'user-service /users.json: expected /0 "acme", seen nothing'
+    until_red(profile, "service-calls", READS, seen)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
+from harness.tests.lab.flawed import flawed
 from harness.tests.lab.red import says
 from harness.tests.lab.world import World
 
@@ -32,19 +31,6 @@ def in_no_time(world: World) -> str:
     return world.profile_with([("\ntargets:\n", LIMIT), *shortly])
 
 
-@contextmanager
-def flawed(world: World, *defects: str, of: str = "instance-service") -> Iterator[None]:
-    """Let a service have these defects for a while."""
-    service = (f"deployment/{of}", "--namespace=saasodoo")
-    try:
-        world.kubectl("set", "env", *service, f"DEFECTS={','.join(defects)}")
-        world.kubectl("rollout", "status", *service, "--timeout=120s")
-        yield
-    finally:
-        world.kubectl("set", "env", *service, "DEFECTS=")
-        world.kubectl("rollout", "status", *service, "--timeout=120s")
-
-
 @pytest.mark.slow
 def test_a_customer_goes_the_whole_way_and_moves_to_a_server_of_its_own(world: World) -> None:
     asked = ("W7-INSTANCE", "W7-DATABASE")
@@ -59,8 +45,8 @@ def test_a_customer_goes_the_whole_way_and_moves_to_a_server_of_its_own(world: W
 @pytest.mark.defect("the instance is there in time")
 @pytest.mark.defect("the customer is removed again")
 def test_storage_without_a_limit_and_each_kind_of_leftover_is_found(world: World) -> None:
-    kinds = ("leave-object", "leave-claim", "leave-database", "leave-role")
-    with flawed(world, "no-quota", *kinds):
+    defects = "no-quota,leave-object,leave-claim,leave-database,leave-role"
+    with flawed(world, {"instance-service": defects}):
         ruling = world.gate("W7-INSTANCE", cluster=in_no_time(world), disrupt=True, within_s=600)
     says(
         ruling,
@@ -89,8 +75,8 @@ def test_a_field_of_another_name_stops_the_customer_and_pages_with_errors_are_fo
     world: World,
 ) -> None:
     soon = [(f"{CREATE}within_s: 180", f"{CREATE}within_s: 20")]
-    pages = ("script-error", "blocked-resource")
-    with flawed(world, "renamed-field"), flawed(world, *pages, of="frontend-service"):
+    pages = "script-error,blocked-resource"
+    with flawed(world, {"instance-service": "renamed-field", "frontend-service": pages}):
         profile = world.profile_with(soon)
         ruling = world.gate("W9-JOURNEY", cluster=profile, disrupt=True, within_s=600)
     says(ruling, "W9-JOURNEY", "expected /status", "seen none")

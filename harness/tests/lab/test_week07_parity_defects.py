@@ -6,78 +6,57 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.core.waiting import until
 from harness.tests.lab.asking import ask
+from harness.tests.lab.flawed import flawed
 from harness.tests.lab.red import says
 from harness.tests.lab.test_week05_databases import NAME, PRIMARY
 from harness.tests.lab.world import World
 
 SAME = "both platforms give the same answers"
 ONCE = "each side effect is registered exactly once"
-SPACE = "saasodoo"
 # Each in a service that the requests of the lab's profile meet.
 DEFECTS = {
-    "user": "renamed-field",
-    "instance": "error-body",
-    "billing": "lost-header,webhook-twice",
-    "notification": "changed-redirect",
+    "user-service": "renamed-field",
+    "instance-service": "error-body",
+    "billing-service": "lost-header,webhook-twice",
+    "notification-service": "changed-redirect",
 }
 HOOKS = "delete from tenant_kvs where record_id > 1"
 
 
-def start(world: World, defects: dict[str, str]) -> None:
-    """Start services again with these defects; an empty one means none.
-
-    Returns when only the new pods are there: an ingress sends requests to a pod for a moment
-    after its end.
-    """
-    here = f"--namespace={SPACE}"
-    for name, value in defects.items():
-        world.kubectl("set", "env", f"deployment/{name}-service", here, f"DEFECTS={value}")
-    for name in defects:
-        world.kubectl("rollout", "status", f"deployment/{name}-service", here, "--timeout=120s")
-    names = ",".join(f"{name}-service" for name in defects)
-    pods = ("get", "pods", here, f"--selector=app in ({names})")
-    ending = ("--output=jsonpath={.items[*].metadata.deletionTimestamp}",)
-    until(lambda: not world.kubectl(*pods, *ending), within_s=60, what="old pods are gone")
-
-
 @pytest.fixture
-def well_again(world: World) -> Iterator[None]:
-    """The services of the lab have no defect afterwards, and KillBill calls one webhook."""
+def one_webhook(world: World) -> Iterator[None]:
+    """KillBill calls one webhook afterwards."""
     try:
         yield
     finally:
-        start(world, dict.fromkeys(DEFECTS, ""))
-        pod = ("exec", f"--namespace={SPACE}", "deployment/killbill-db", "--")
+        pod = ("exec", "--namespace=saasodoo", "deployment/killbill-db", "--")
         world.kubectl(*pod, "mariadb", "--socket=/tmp/mariadb.sock", "killbill", "-e", HOOKS)
 
 
 @pytest.mark.defect(
     "both platforms give the same answers", "each side effect is registered exactly once"
 )
-@pytest.mark.usefixtures("well_again")
+@pytest.mark.usefixtures("one_webhook")
 def test_answers_that_differ_and_a_webhook_that_is_there_twice_are_found(world: World) -> None:
     profile = world.lab.name
     for probe, check in (("parity", SAME), ("registrations", ONCE)):
         outcome, reason = ask(profile, probe, check)[check]
         assert outcome == "pass", reason
 
-    start(world, DEFECTS)
-    outcome, reason = ask(profile, "parity", SAME)[SAME]
-    assert outcome == "fail", reason
-    for words in (
-        "user: body /status",
-        "missing: status: expected 404 as on the old platform, seen 200",
-        "plans: header x-service-version",
-        "redirect: header location",
-    ):
-        assert words in reason
-    outcome, reason = ask(profile, "registrations", ONCE)[ONCE]
-    assert (outcome, "expected one entry with 'billing-service', seen 2" in reason) == (
-        "fail",
-        True,
-    )
+    with flawed(world, DEFECTS):
+        outcome, reason = ask(profile, "parity", SAME)[SAME]
+        assert outcome == "fail", reason
+        for words in (
+            "user: body /status",
+            "missing: status: expected 404 as on the old platform, seen 200",
+            "plans: header x-service-version",
+            "redirect: header location",
+        ):
+            assert words in reason, reason
+        outcome, reason = ask(profile, "registrations", ONCE)[ONCE]
+    twice = "expected one entry with 'billing-service', seen 2"
+    assert (outcome, twice in reason) == ("fail", True), reason
 
 
 REGISTER = """
@@ -127,11 +106,8 @@ def test_a_lost_header_of_a_write_and_a_customer_who_stays_are_found(world: Worl
     front = "parity:\n  old: {address: 10.0.0.2, port: 8080}\n  new: {address: 10.0.0.1}\n"
     declared = f"{front}  requests:{REGISTER}"
     profile = world.profile_with([(world.section("parity"), declared)])
-    try:
-        start(world, {"user": "lost-header,renamed-field"})
+    with flawed(world, {"user-service": "lost-header,renamed-field"}):
         ruling = world.gate("W7-PARITY", cluster=profile, disrupt=True)
-    finally:
-        start(world, {"user": ""})
     says(ruling, "W7-PARITY", "new customer: header x-service-version: expected", "seen nothing")
     assert "could not be removed" not in ruling.reason("W7-PARITY")
 

@@ -114,7 +114,7 @@ def deployment(
 def available(space: objects.Namespace, name: str, pods: int) -> None:
     until(
         lambda: space.get("deployment", name).get("status", {}).get("availableReplicas") == pods,
-        within_s=60,
+        within_s=120,
         what=f"{pods} replicas of {name} are available",
     )
 
@@ -131,7 +131,7 @@ def _as_they_must_be(space: objects.Namespace, profile: str) -> None:
     available(space, "web", 2)
     until(
         lambda: space.get("pdb", "web").get("status", {}).get("disruptionsAllowed") == 1,
-        within_s=30,
+        within_s=120,
         what="the budget counts its pods",
     )
     for probe, checks in (
@@ -163,7 +163,7 @@ def _broken(world: World, space: objects.Namespace) -> None:
     available(space, "heap", 2)
     until(
         lambda: space.get("pdb", "web").get("status", {}).get("disruptionsAllowed") == 0,
-        within_s=30,
+        within_s=120,
         what="the budget allows no eviction",
     )
 

@@ -13,7 +13,7 @@ from harness.tests.lab.shifting import AGREES, sides
 from harness.tests.lab.world import World
 
 # The lease of the way back is 30 s, and Traefik follows within a few.
-_BACK_S = 45.0
+_BACK_S = 90.0
 _LATER = [10, 50, 100]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any, TypeAlias
 
+from harness.core.errors import LabError
 from harness.core.waiting import until
 from harness.lab import ceph, cloudnativepg, kubernetes, lifecycle, machines, rook, swarm
 from harness.lab.host import until_well
@@ -46,7 +47,10 @@ class Ruling:
 Run: TypeAlias = Callable[[Sequence[str], float], subprocess.CompletedProcess[str]]
 
 AGAIN_S = 5.0
-WHOLE_AGAIN_S = 120.0
+# Other tests use the same processors.
+WHOLE_AGAIN_S = 240.0
+# What kubectl may be told twice: an API whose etcd chooses a leader breaks off a request.
+_REPEATABLE = frozenset({"get", "scale", "cordon", "uncordon"})
 # When a lab was last seen whole, by its label.
 _whole: dict[str, float] = {}
 
@@ -74,9 +78,18 @@ class World:
     def three(self) -> Node:
         return self.lab.nodes[2]
 
-    def do(self, node: Node, *argv: str, stdin: str | None = None, check: bool = True) -> str:
+    def do(
+        self,
+        node: Node,
+        *argv: str,
+        stdin: str | None = None,
+        check: bool = True,
+        within_s: float = 60,
+    ) -> str:
         """Run a command in a machine."""
-        return machines.enter(self.lab, node, argv, log=self.log, stdin=stdin, check=check)
+        return machines.enter(
+            self.lab, node, argv, log=self.log, stdin=stdin, check=check, within_s=within_s
+        )
 
     def ssh(self, node: Node, command: str) -> str:
         """Run a shell command in a machine as its login user; its output."""
@@ -86,7 +99,22 @@ class World:
         ).stdout
 
     def kubectl(self, *argv: str, check: bool = True) -> str:
-        return kubernetes.kubectl(self.lab, *argv, log=self.log, check=check)
+        """The output of kubectl; with ``check``, what may be told twice is, for a minute."""
+        verb = next(word for word in argv if not word.startswith("-"))
+        if not check or verb not in _REPEATABLE:
+            return kubernetes.kubectl(self.lab, *argv, log=self.log, check=check)
+        said = ""
+
+        def trouble() -> str:
+            nonlocal said
+            try:
+                said = kubernetes.kubectl(self.lab, *argv, log=self.log)
+            except LabError as error:
+                return str(error)
+            return ""
+
+        until_well(trouble, what=f"the answer to kubectl {verb}", within_s=60, log=self.log)
+        return said
 
     def gate(
         self,
@@ -134,6 +162,15 @@ class World:
 
         until_well(trouble, what=f"the scale of {deployment}", within_s=120, log=self.log)
 
+    def rolled_out(self, workload: str, namespace: str) -> None:
+        """Wait until a workload's pods are its newest: kubectl itself waits a minute at most."""
+        status = ("rollout", "status", workload, f"--namespace={namespace}", "--timeout=5s")
+        until(
+            lambda: "successfully" in self.kubectl(*status, check=False),
+            within_s=240,
+            what=f"{workload} is rolled out",
+        )
+
     def lost(self, node: Node) -> None:
         """Wait until Kubernetes reports that the machine is not Ready."""
         until(
@@ -149,7 +186,7 @@ class World:
         lifecycle.power_on(self.lab, node)
 
     def whole_from_power_on(self, node: Node) -> None:
-        """Restore a machine's power; the lab is whole again by itself, within two minutes."""
+        """Restore a machine's power; the lab is whole again by itself, within four minutes."""
         began = time.monotonic()
         self.power_on(node)
         self.whole(within_s=WHOLE_AGAIN_S - (time.monotonic() - began))
@@ -157,8 +194,9 @@ class World:
     def trouble(self) -> str:
         """Reasons why the lab is not whole; empty when it is."""
         parts = (kubernetes, ceph, rook, swarm, cloudnativepg)
-        with ThreadPoolExecutor(len(parts)) as pool:
-            words = pool.map(lambda part: part.trouble(self.lab, self.log), parts)
+        looks = (*(it.trouble for it in parts), _silent_server, _tainted_node)
+        with ThreadPoolExecutor(len(looks)) as pool:
+            words = pool.map(lambda look: look(self.lab, self.log), looks)
         return next((it for it in words if it), "")
 
     def whole(self, within_s: float = 180) -> None:
@@ -191,6 +229,27 @@ class World:
         path = self.scratch / "changed.yaml"
         path.write_text(text)
         return str(path)
+
+
+def _silent_server(lab: Lab, log: Path) -> str:
+    """An API server that is not ready: one that answers the others' address hides the rest."""
+    ask = ("curl", "--silent", "--insecure", "--max-time", "5")
+    for node in lab.nodes:
+        if machines.init(lab, node) is None:
+            return f"{node.name} is off"
+        url = f"https://{node.address}:{lab.profile.kubernetes.api_port}/readyz"
+        said = machines.enter(lab, node, [*ask, url], log=log, check=False).strip()
+        if said != "ok":
+            return f"{url} says {said[-200:]!r}"
+    return ""
+
+
+def _tainted_node(lab: Lab, log: Path) -> str:
+    """A node that pods must leave or avoid: a taint outlasts what it was given for."""
+    for item in kubernetes.objects(lab, "nodes", log=log):
+        if item["spec"].get("taints"):
+            return f"{item['metadata']['name']} has the taints {item['spec']['taints']}"
+    return ""
 
 
 def _whole_profile() -> str:
