@@ -129,7 +129,7 @@ def main(folder: Path, last: int) -> None:
             if not text.startswith(Moment.HOLDING):
                 return
             number = books[0].acknowledged["http"] + 5
-            until(lambda: books[0].acknowledged["http"] >= number, within_s=20, what="more writes")
+            until(lambda: books[0].acknowledged["http"] >= number, within_s=60, what="more writes")
             turns.append(text)
             if len(turns) == last:
                 os.kill(os.getpid(), signal.SIGKILL)

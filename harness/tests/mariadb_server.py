@@ -20,7 +20,7 @@ from harness.core.waiting import until
 
 _UNPRIVILEGED = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 _PASSWORD = "secret"
-_STARTS_WITHIN_S = 60
+_STARTS_WITHIN_S = 120
 
 
 @contextmanager

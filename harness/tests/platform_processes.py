@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from harness.core.waiting import until
 from harness.lab import seed_data
 from harness.lab.platform import SERVICES
 from harness.tests import filled_servers, mariadb_server
+from harness.tests.ports import free_port
 
 PYTHON = "/usr/bin/python3"
 PARTS = ("user", "instance", "billing", "database", "notification", "frontend")
@@ -99,13 +99,6 @@ def _running(
             yield
         finally:
             process.terminate()
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def answers(url: str) -> bool:

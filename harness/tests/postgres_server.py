@@ -91,7 +91,7 @@ def postgres(folder: Path, port: int = 5432, *settings: str) -> Iterator[Server]
             ready = (str(BINARIES / "pg_isready"), "-q", "-h", str(folder), "-p", str(port))
             until(
                 lambda: subprocess.run(ready, check=False).returncode == 0,
-                within_s=30,
+                within_s=120,
                 every_s=0.05,
                 what="PostgreSQL answers",
             )

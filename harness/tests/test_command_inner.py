@@ -50,12 +50,12 @@ def test_what_ends_a_command_waits_until_the_inner_one_has_healed(
         start_new_session=True,
     )
     try:
-        until((tmp_path / "began").exists, within_s=20, every_s=0.1, what="the inner one runs")
+        until((tmp_path / "began").exists, within_s=60, every_s=0.1, what="the inner one runs")
         if group:
             subprocess.run(["kill", f"-{how}", "--", f"-{outer.pid}"], check=True)
         else:
             outer.send_signal(how)
-        assert outer.wait(timeout=20) != 0
+        assert outer.wait(timeout=60) != 0
     finally:
         outer.kill()
         outer.wait()

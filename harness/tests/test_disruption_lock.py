@@ -14,7 +14,7 @@ from harness.core.errors import Conflict, NotFound, Refused, Unreachable
 from harness.core.waiting import until
 from harness.faults import disruption_lock
 from harness.record.journal import utc_text
-from harness.transport.fake import FakeKube
+from harness.tests.fake_transport import FakeKube
 
 
 class LeaseKube(FakeKube):
@@ -242,7 +242,7 @@ def test_one_that_another_has_taken_meanwhile_is_lost_and_not_stolen_back() -> N
     heard: list[str] = []
     with disruption_lock.held(kube, "run-1") as lock, lock.on_lost(heard.append):
         kube.kept = held_by("run-2", seconds_ago=0)
-        until(lambda: heard, within_s=5, what="the loss is told")
+        until(lambda: heard, within_s=30, what="the loss is told")
         assert kube.holder == "run-2"
         with pytest.raises(Refused, match="run-2 holds the Lease"):
             lock.confirm()

@@ -44,14 +44,14 @@ def test_an_observation_is_a_value_or_an_error_for_each_target(tmp_path: Path) -
 
 def test_a_look_that_overruns_its_deadline_is_abandoned_and_is_an_error(tmp_path: Path) -> None:
     never = Event()
-    probe = FakeProbe({"one": 1, "two": never.wait}, within_s=0.2)
+    probe = FakeProbe({"one": 1, "two": never.wait}, within_s=1.0)
     began = time.monotonic()
     with running(tmp_path / "run", probes=[probe]) as recorded:
         recorded.run.begin(scenario())
         seen = recorded.run.observe("answers")
     assert time.monotonic() - began < 30
     assert seen["one"].value == 1
-    assert seen["two"].error == "no answer within 0.2 s"
+    assert seen["two"].error == "no answer within 1 s"
     never.set()
 
 

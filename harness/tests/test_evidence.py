@@ -19,12 +19,12 @@ from harness.core.errors import TimedOut, TransportError, Unreachable
 from harness.core.waiting import until
 from harness.pytest_gate.evidence import Piece, collect, commands_for_machines, wanted_logs
 from harness.settings import load_profile
+from harness.tests.fake_transport import FakeFleet, FakeKube
 from harness.tests.project import REQUIRED, Project, scenario_of
 from harness.tests.ssh_server import ssh_server
 from harness.tests.stage import UID, reach
 from harness.transport import Completed, ansible, ansible_events
 from harness.transport.ansible import AnsibleFleet, play
-from harness.transport.fake import FakeFleet, FakeKube
 
 LOCAL = {"ansible_connection": "local"}
 
@@ -235,7 +235,7 @@ def deadline_when(monkeypatch: pytest.MonkeyPatch, over: Callable[[], bool]) -> 
 
 def nothing_lives_on(folder: Path) -> None:
     ours = str(folder).encode()
-    until(lambda: not living_with(ours), within_s=5, what="every process of the play is gone")
+    until(lambda: not living_with(ours), within_s=30, what="every process of the play is gone")
 
 
 def test_at_the_deadline_what_machines_said_is_kept_and_nothing_of_ansible_lives_on(

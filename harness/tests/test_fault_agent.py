@@ -148,7 +148,7 @@ def test_a_command_that_hangs_is_given_up_and_tried_again() -> None:
     agent_script.arm(json.dumps(entry))
     began = time.monotonic()
     assert agent_script.heal("f00d")["done"] is False
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 def test_a_renewed_lease_has_a_new_timer_and_the_old_one_is_gone(place: Place) -> None:

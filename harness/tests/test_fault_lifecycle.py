@@ -122,7 +122,7 @@ def test_an_observer_that_hangs_is_left_to_itself_once_it_is_too_much() -> None:
     began = time.monotonic()
     with pytest.raises(TimedOut, match="aborted before it answered"):
         lifecycle.see(unless=too_much.is_set)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     hanging.set()
 
 

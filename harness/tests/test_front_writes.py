@@ -247,7 +247,7 @@ def test_writers_keep_the_cookies_of_every_answer_as_a_browser_does(tmp_path: Pa
         with followed(platforms, tmp_path) as (recorder, _):
             until(
                 lambda: recorder.acknowledged[KIND] >= 10,
-                within_s=20,
+                within_s=60,
                 every_s=0.05,
                 what="writes",
             )

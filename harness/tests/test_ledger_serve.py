@@ -20,6 +20,7 @@ import pytest
 from harness.core.waiting import until
 from harness.ledger import serve_script as script
 from harness.probes.scripts import pod_script
+from harness.tests.ports import free_port
 
 
 @pytest.fixture
@@ -131,13 +132,12 @@ PROGRAMS = {
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_what_runs_in_a_pod_ends_with_its_machine(program: str) -> None:
     """The first process of a container has no way to end at SIGTERM but its own."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     running = subprocess.Popen([sys.executable, *PROGRAMS[program], str(port)])
     try:
-        until(lambda: answers(port), within_s=20, what=f"{program} answers")
+        until(lambda: answers(port), within_s=60, what=f"{program} answers")
         running.send_signal(signal.SIGTERM)
-        assert running.wait(timeout=10) == 0
+        assert running.wait(timeout=30) == 0
     finally:
         running.kill()
         running.wait()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import closing
@@ -20,16 +19,11 @@ from harness.load.running import Running, offer, offering
 from harness.load.spec import DESERTED, Journey, LoadSpec, Page, Plan, Stage, Workers, staged_spec
 from harness.settings import ROOT
 from harness.settings.loads import LoadWorkers, find_load
+from harness.tests.ports import free_port
 from harness.tests.test_load_comparison import profile
 from harness.tests.visited import HERE, SITE, Site, site, working
 
 _BY_HAND = ("env", "--default-signal=INT", sys.executable)
-
-
-def free_port() -> int:
-    with socket.create_server((HERE, 0)) as opened:
-        port: int = opened.getsockname()[1]
-    return port
 
 
 def shared(shop: Site, count: int, for_s: float = 3) -> LoadSpec:

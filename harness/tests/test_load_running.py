@@ -163,7 +163,7 @@ def test_each_request_has_a_hard_deadline(shop: Site, tmp_path: Path) -> None:
     whole = results.cut(results.began, results.ended + 1).seen
     assert set(whole.errors) == {"timed out"}
     assert whole.failed >= 30
-    assert took_s < 5
+    assert took_s < 20
 
 
 def test_an_address_that_refuses_is_left_for_the_next(shop: Site, tmp_path: Path) -> None:
@@ -212,9 +212,9 @@ def slowly(folder: Path, monkeypatch: pytest.MonkeyPatch, busy_s: float) -> None
 def test_a_generator_that_takes_long_to_start_is_waited_for(
     shop: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slowly(tmp_path, monkeypatch, busy_s=3)
+    slowly(tmp_path, monkeypatch, busy_s=6)
     with closing(Running(shop.order(per_s=20), tmp_path / "load")) as load:
-        load.served(within_s=2, lifeless_s=2.5)
+        load.served(within_s=5, lifeless_s=5)
 
 
 def test_a_generator_that_does_not_get_to_a_request_is_not_taken_for_a_deaf_ingress(
@@ -340,7 +340,7 @@ def test_no_load_outlives_whoever_started_it(
         assert _lives(generator)
         parent.send_signal(by)
         said, _ = parent.communicate(timeout=30)
-    until(lambda: not _lives(generator), within_s=15, what="the load has ended")
+    until(lambda: not _lives(generator), within_s=60, what="the load has ended")
     if by == signal.SIGINT:
         answered, _, troubles = said.partition(" ")
         assert int(answered) > 0

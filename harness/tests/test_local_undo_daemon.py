@@ -76,20 +76,20 @@ def test_it_outlives_whoever_armed_it_and_undoes_when_the_lease_ends(
         os.killpg(armer.pid, signal.SIGKILL)
     assert times(tmp_path) == 0
     until_undone(tmp_path)
-    until(lambda: not (state / "f00d").exists(), within_s=5, what="nothing is kept", every_s=0.1)
+    until(lambda: not (state / "f00d").exists(), within_s=30, what="nothing is kept", every_s=0.1)
     assert times(tmp_path) == 1
 
 
 def test_it_does_not_undo_while_the_lease_is_renewed(tmp_path: Path) -> None:
-    kept = undo(tmp_path, 2)
+    kept = undo(tmp_path, 4)
     local_undo_daemon.arm(kept)
     began = time.monotonic()
 
     def renewed_for_long() -> bool:
         assert local_undo_daemon.renew(kept)
-        return time.monotonic() - began > 5
+        return time.monotonic() - began > 6
 
-    until(renewed_for_long, within_s=10, what="renewals", every_s=0.3)
+    until(renewed_for_long, within_s=30, what="renewals", every_s=0.3)
     assert times(tmp_path) == 0
     local_undo_daemon.heal(kept.id)
 
@@ -149,7 +149,7 @@ def test_a_command_that_takes_longer_than_its_undo_says_is_given_up(tmp_path: Pa
     began = time.monotonic()
     with pytest.raises(Unhealed, match=r"timed out after 0\.2"):
         local_undo_daemon.heal("f00d")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 25
     well.touch()
 
 

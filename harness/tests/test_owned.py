@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from harness.core.errors import Unreachable
 from harness.core.waiting import until
 from harness.probes import owned
+from harness.tests.fake_transport import FakeKube
 from harness.tests.test_disruption_lock import Clock
-from harness.transport.fake import FakeKube
 
 
 class Spaces(FakeKube):
@@ -126,7 +126,7 @@ def test_an_owner_renews_its_namespace_and_makes_no_second_one(
     kube = Spaces()
     with owned.renewed(kube, LEDGER, "run-1"):
         first = kube.kept[LEDGER]["annotations"]
-        until(lambda: kube.kept[LEDGER]["annotations"] != first, within_s=5, what="it is renewed")
+        until(lambda: kube.kept[LEDGER]["annotations"] != first, within_s=30, what="it is renewed")
         assert kube.kept[LEDGER]["annotations"][owned.OWNER] == "run-1"
         assert owned.sweep(kube) == {}, "its own process never sweeps it"
         kube.silent = True

@@ -7,7 +7,9 @@ import subprocess
 import sys
 
 from harness.core.waiting import until
-from harness.tests.platform_processes import SERVICES, answers, free_port
+from harness.lab.platform import SERVICES
+from harness.tests.platform_processes import answers
+from harness.tests.ports import free_port
 
 
 def test_the_first_process_of_a_container_ends_by_itself_when_it_is_told_to() -> None:

@@ -22,9 +22,9 @@ from harness.facts.schema import OrUnknown, read
 from harness.probes.backups import _SNAPSHOT_SCRIPT as SCRIPT
 from harness.probes.backups import choose_newest
 from harness.probes.scripts import snapshot_script as script
+from harness.tests.fake_transport import FakeKube, FakeShell
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed, own_folder
-from harness.transport.fake import FakeKube, FakeShell
 
 ONE, TWO, THREE = MACHINES
 OWN = "/var/lib/rancher/rke2/server/db/snapshots"
@@ -291,10 +291,10 @@ def test_of_a_restore_that_is_killed_no_etcd_stays_and_its_folder_is_swept(
 
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as restore:
         try:
-            etcd = Path("/proc") / until(started, within_s=20, what="etcd runs").strip()
+            etcd = Path("/proc") / until(started, within_s=60, what="etcd runs").strip()
         finally:
             restore.kill()
-    until(lambda: not running(etcd), within_s=5, what="etcd is gone")
+    until(lambda: not running(etcd), within_s=30, what="etcd is gone")
     (left,) = tmp_path.glob(f"{script.PREFIX}*")
     assert own_folder.sweep(str(tmp_path), script.PREFIX, -1.0) == {str(left): None}
 

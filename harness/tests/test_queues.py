@@ -237,7 +237,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         ("redis-server", *settings), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
     )
     try:
-        until(lambda: listens(path), within_s=30, what="Redis listens")
+        until(lambda: listens(path), within_s=60, what="Redis listens")
         yield path
     finally:
         process.terminate()

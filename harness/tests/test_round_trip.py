@@ -239,7 +239,7 @@ def test_a_customer_that_goes_on_writing_proves_nothing(
         (world.files / "zz" / ("zz" + "0" * 38)).write_bytes(b"later")
         until(
             lambda: database.writes(world.old, DATABASE)["public.invoice"] > 0,
-            within_s=15,
+            within_s=60,
             what="PostgreSQL counts the row",
         )
 

@@ -5,7 +5,6 @@ The program is the lab's own; without it in the cache, these tests are left out.
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,6 +22,7 @@ from harness.lab import traefik
 from harness.move.shift import Order
 from harness.settings.shift import Shift as Declared
 from harness.tests.moving import BACK, GOOD, KEPT, client, moved, outcome
+from harness.tests.ports import free_port
 from harness.tests.two_platforms import Platforms, two_platforms
 
 PROGRAM = traefik.program().path / "traefik"
@@ -60,12 +60,6 @@ class Front(Platforms):
     def share(self) -> int:
         text = (self.folder / "dynamic/shift.yaml").read_text(encoding="utf-8")
         return int(text.splitlines()[0].removeprefix("# share: "))
-
-
-def free_port() -> int:
-    with socket.socket() as it:
-        it.bind(("127.0.0.1", 0))
-        return int(it.getsockname()[1])
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from harness.core.waiting import until
 from harness.tests.lab.world import World
 
-_HERE = "--namespace=saasodoo"
+_SPACE = "saasodoo"
+_HERE = f"--namespace={_SPACE}"
 
 
 @contextmanager
@@ -30,7 +31,7 @@ def _start(world: World, defects: Mapping[str, str]) -> None:
     for name, value in defects.items():
         world.kubectl("set", "env", f"deployment/{name}", _HERE, f"DEFECTS={value}")
     for name in defects:
-        world.kubectl("rollout", "status", f"deployment/{name}", _HERE, "--timeout=120s")
+        world.rolled_out(f"deployment/{name}", _SPACE)
     pods = ("get", "pods", _HERE, f"--selector=app in ({','.join(defects)})")
     ending = ("--output=jsonpath={.items[*].metadata.deletionTimestamp}",)
-    until(lambda: not world.kubectl(*pods, *ending), within_s=60, what="old pods are gone")
+    until(lambda: not world.kubectl(*pods, *ending), within_s=120, what="old pods are gone")

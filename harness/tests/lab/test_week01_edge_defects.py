@@ -126,18 +126,9 @@ def open_traefik_api(world: World) -> Iterator[None]:
         {"op": "add", "path": f"{container}/args/-", "value": "--api.insecure"},
         {"op": "add", "path": f"{container}/ports/-", "value": port},
     ]
-
-    def settled() -> None:
-        status = ("rollout", "status", *where, "--timeout=5s")
-        until(
-            lambda: "successfully" in world.kubectl(*status, check=False),
-            within_s=240,
-            what="Traefik runs as declared on every machine",
-        )
-
     world.kubectl("patch", *where, "--type=json", f"--patch={json.dumps(change)}")
     try:
-        settled()
+        world.rolled_out("daemonset/ingress", "ingress")
         for node in world.lab.nodes:
             until(
                 partial(answers_api, world, node), within_s=60, what=f"Traefik's API on {node.name}"
@@ -145,7 +136,7 @@ def open_traefik_api(world: World) -> Iterator[None]:
         yield
     finally:
         world.kubectl("rollout", "undo", *where)
-        settled()
+        world.rolled_out("daemonset/ingress", "ingress")
 
 
 def answers_api(world: World, node: Node) -> bool:

@@ -43,7 +43,7 @@ def place(world: World, affinity: dict[str, object]) -> None:
     """Choose the machines where agents run, and wait until they do."""
     patch = {"spec": {"template": {"spec": {"affinity": affinity}}}}
     world.kubectl("patch", *AGENTS, "--type=merge", f"--patch={json.dumps(patch)}")
-    world.kubectl("rollout", "status", *AGENTS, "--timeout=180s", "--request-timeout=0")
+    world.rolled_out("daemonset/cilium", "kube-system")
 
 
 @pytest.mark.defect("a network policy that denies really denies")
@@ -62,7 +62,7 @@ def enforce(world: World, when: str) -> None:
     configuration = ("configmap/cilium-config", "--namespace=kube-system")
     world.kubectl("patch", *configuration, "--type=merge", f"--patch={patch}")
     world.kubectl("rollout", "restart", *AGENTS)
-    world.kubectl("rollout", "status", *AGENTS, "--timeout=180s", "--request-timeout=0")
+    world.rolled_out("daemonset/cilium", "kube-system")
 
 
 @pytest.mark.defect(

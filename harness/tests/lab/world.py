@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 
 from harness.core.errors import LabError
 from harness.core.waiting import until
-from harness.lab import ceph, cloudnativepg, kubernetes, lifecycle, machines, network, rook, swarm
-from harness.lab.host import run, until_well
+from harness.lab import ceph, cloudnativepg, kubernetes, lifecycle, machines, rook, swarm
+from harness.lab.host import until_well
 from harness.lab.shape import Lab, Node
 from harness.settings import ROOT
 from harness.tests.lab.forked import cutover
@@ -162,6 +162,15 @@ class World:
 
         until_well(trouble, what=f"the scale of {deployment}", within_s=120, log=self.log)
 
+    def rolled_out(self, workload: str, namespace: str) -> None:
+        """Wait until a workload's pods are its newest: kubectl itself waits a minute at most."""
+        status = ("rollout", "status", workload, f"--namespace={namespace}", "--timeout=5s")
+        until(
+            lambda: "successfully" in self.kubectl(*status, check=False),
+            within_s=240,
+            what=f"{workload} is rolled out",
+        )
+
     def lost(self, node: Node) -> None:
         """Wait until Kubernetes reports that the machine is not Ready."""
         until(
@@ -224,10 +233,12 @@ class World:
 
 def _silent_server(lab: Lab, log: Path) -> str:
     """An API server that is not ready: one that answers the others' address hides the rest."""
-    ask = [*network.inside(lab), "curl", "--silent", "--insecure", "--max-time", "5"]
+    ask = ("curl", "--silent", "--insecure", "--max-time", "5")
     for node in lab.nodes:
+        if machines.init(lab, node) is None:
+            return f"{node.name} is off"
         url = f"https://{node.address}:{lab.profile.kubernetes.api_port}/readyz"
-        said = run([*ask, url], log=log, check=False).stdout.strip()
+        said = machines.enter(lab, node, [*ask, url], log=log, check=False).strip()
         if said != "ok":
             return f"{url} says {said[-200:]!r}"
     return ""
