@@ -246,10 +246,12 @@ def _ledger(context: DrillContext, declared: Declared, client: Client) -> Iterat
         accounts = [replace(account, who=f"{KIND}/{number}") for number in range(told.writers)]
         for it in accounts:
             it.log_in()
-        stack.enter_context(_recorded(context, client, told, account, begin_of(run)))
-        front, written = stack.enter_context(
+        written = Written()
+        stack.enter_context(_recorded(context, client, told, account, begin_of(run), written))
+        rate = declared.writes_per_s
+        front = stack.enter_context(
             writing(
-                client, told, accounts, folder=folder, run=run, rate_per_s=declared.writes_per_s
+                client, told, accounts, folder=folder, run=run, rate_per_s=rate, written=written
             )
         )
         yield _WithFront(books, front, written, accounts)
@@ -257,17 +259,25 @@ def _ledger(context: DrillContext, declared: Declared, client: Client) -> Iterat
 
 @contextmanager
 def _recorded(
-    context: DrillContext, client: Client, told: Writes, account: Account, begin: str
+    context: DrillContext,
+    client: Client,
+    told: Writes,
+    account: Account,
+    begin: str,
+    written: Written,
 ) -> Iterator[None]:
     """Journal the writes with this begin before the body sends one, and remove them after it.
 
-    Those that should be gone and are not keep their record, for `heal`.
+    Those that should be gone and are not keep their record, for `heal`. A write without an answer
+    may be stored later than it was given up: the removal waits for it.
     """
     made = Made(event="begun", kind="writes", name=begin)
     context.record(Kind.MADE, _SUBJECT.format(begin), made)
     try:
         yield
     finally:
+        if told.remove is not None:
+            written.settle()
         left = remove(client, told, account, begin)
         if left:
             notices.tell(left)

@@ -11,13 +11,22 @@ import hashlib
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
-from harness.core.errors import HarnessError, NeverSent, NotListening, NotProven, in_a_line
+from harness.core.errors import (
+    HarnessError,
+    NeverSent,
+    NotListening,
+    NotProven,
+    TimedOut,
+    in_a_line,
+)
 from harness.core.names import names_in
+from harness.core.waiting import until
 from harness.facts.shift import Window
 from harness.ledger.checker import Found
 from harness.ledger.recorder import Recorder
@@ -30,16 +39,33 @@ from harness.transport.protocols import Response
 KIND = "front"
 # The harness reads so much of an answer; what is longer would be taken for lost writes.
 _MOST_BYTES = 1024 * 1024
+# A platform that has not answered a write for so long does not store it any more.
+_LATE_S = 30.0
 # So many writes of one writer are read at once: Odoo's answer has some 70 bytes for each.
 _BLOCK = 1000
 
 
-@dataclass(frozen=True)
+@dataclass
 class Written:
-    """What all writers of a run have sent: how many writes each, by its number, and the answers."""
+    """What all writers of a run have sent: how many writes each, by its number, and the answers.
+
+    ``on_the_way`` are the writers whose write has no answer yet; ``unanswered_at`` is when the
+    newest write was given up without one (monotonic seconds).
+    """
 
     sent: Counter[int] = field(default_factory=Counter)
     answers: list[Answer] = field(default_factory=list)
+    on_the_way: set[int] = field(default_factory=set)
+    unanswered_at: float = -inf
+
+    def settle(self) -> None:
+        """Wait until a platform has stored what it has not answered, as far as it still will."""
+        with suppress(TimedOut):
+            until(
+                lambda: not self.on_the_way and time.monotonic() - self.unanswered_at >= _LATE_S,
+                within_s=2 * _LATE_S,
+                what="writes without an answer",
+            )
 
     def seen(self, most: int = 0) -> Window:
         """The answers so far, or at most so many of the newest, by the side that gave them."""
@@ -81,18 +107,25 @@ class FrontWriter:
             why = f"{self.name} could not log in anew: {in_a_line(error)}"
             raise NeverSent(why) from error
         asked, at = self._declared.send, time.monotonic()
-        try:
-            texts = {"writes": begin, "write": text}
-            answer = self._client.ask(asked, self._account.session, texts)
-        except HarnessError as error:
-            self._note(Answer(at, time.monotonic() - at, None, type(error).__name__))
-            if isinstance(error, NotListening):
-                raise NeverSent(str(error)) from error
-            raise
+        answer = self._answer({"writes": begin, "write": text}, at)
         is_good = asked.is_answered(answer.status, answer.body)
         self._note(self._client.judged(at, answer, asked.status, is_good=is_good))
         if not is_good:
             raise NotProven(f"{self.name}: answered {answer.status}: {answer.body[:200]!r}")
+
+    def _answer(self, texts: Mapping[str, str], at: float) -> Response:
+        written = self._written
+        written.on_the_way.add(self._number)
+        try:
+            return self._client.ask(self._declared.send, self._account.session, texts)
+        except HarnessError as error:
+            self._note(Answer(at, time.monotonic() - at, None, type(error).__name__))
+            if isinstance(error, NotListening):
+                raise NeverSent(str(error)) from error
+            written.unanswered_at = time.monotonic()
+            raise
+        finally:
+            written.on_the_way.discard(self._number)
 
     def _note(self, answer: Answer) -> None:
         # A session that came of age meanwhile is renewed next: the platform has not failed.
@@ -151,9 +184,9 @@ def writing(
     folder: Path,
     run: str,
     rate_per_s: float,
-) -> Iterator[tuple[Recorder, Written]]:
+    written: Written,
+) -> Iterator[Recorder]:
     """Record writes through the front, a writer an account; the body starts when one is there."""
-    written = Written()
     writers = [
         FrontWriter(client, declared, account, run=run, number=number, written=written)
         for number, account in enumerate(accounts)
@@ -163,7 +196,7 @@ def writing(
     ) as recorder:
         recorder.start()
         recorder.steady()
-        yield recorder, written
+        yield recorder
 
 
 def remove(client: Client, declared: Writes, account: Account, begin: str) -> str:

@@ -14,8 +14,8 @@ from harness.ledger.result import observed
 from harness.settings.storage import Velero
 from harness.tests import rook_objects, velero_objects
 from harness.tests.clean_cluster import DAY_S, GIB, NAMES, NOW, PARTITIONS
+from harness.tests.fake_transport import FakeKube
 from harness.tests.probe_rig import PROFILE, observe, reach
-from harness.transport.fake import FakeKube
 
 _KINDS = ("postgres", "bank", "cephfs", "http", "objects")
 

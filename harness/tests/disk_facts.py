@@ -11,8 +11,8 @@ from typing import Any
 from harness.provision.disk import Disk, Partition, RecordedDisk, Table, record_of
 from harness.provision.partition import LINUX_DATA, Done, Plan, Refusal, plan
 from harness.settings import NewPartition
+from harness.tests.fake_transport import FakeShell
 from harness.transport import Completed
-from harness.transport.fake import FakeShell
 
 MIB = 1 << 20
 GIB = 1 << 30

@@ -25,9 +25,15 @@ from harness.faults.kinds.slow_api import SlowApi
 from harness.faults.kinds.volumes import FillPrimaryVolume
 from harness.settings import Profile
 from harness.tests import fault_examples_network as network
+from harness.tests.fake_transport import (
+    FakeExternalClient,
+    FakeFleet,
+    FakeKube,
+    FakeShell,
+    ShellAnswer,
+)
 from harness.tests.stage import PROFILE
 from harness.transport import Answer, Completed, Reach
-from harness.transport.fake import FakeExternalClient, FakeFleet, FakeKube, FakeShell, ShellAnswer
 
 ID = "f00d"
 

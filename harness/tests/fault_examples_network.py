@@ -18,8 +18,8 @@ from harness.faults.kinds.network import (
 from harness.faults.kinds.packets import ControlPath
 from harness.faults.kinds.resources import ExhaustCpu, ExhaustMemory, FillDisk
 from harness.faults.kinds.traffic_control import DelayPackets, LimitBandwidth
+from harness.tests.fake_transport import ShellAnswer
 from harness.transport import Completed
-from harness.transport.fake import ShellAnswer
 
 ID = "f00d"
 

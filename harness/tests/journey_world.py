@@ -16,10 +16,10 @@ from urllib.parse import unquote
 
 from harness.core.errors import NotFound
 from harness.settings import Profile
+from harness.tests.fake_transport import FakeKube
 from harness.tests.loopback import Answer, Asked, answering
 from harness.tests.probe_rig import PROFILE
 from harness.transport import Completed
-from harness.transport.fake import FakeKube
 
 GIB = 1 << 30
 API, AUTH = "api.example", "auth.example"

@@ -20,8 +20,8 @@ from harness.core.errors import NotListening
 from harness.ledger import serve_script
 from harness.ledger.writers import WriterSetup
 from harness.ledger.writers.protocol import DatabasePlace
+from harness.tests.fake_transport import FakeKube
 from harness.tests.probe_rig import reach
-from harness.transport.fake import FakeKube
 from harness.transport.ssh import Tunnels
 
 

@@ -19,9 +19,9 @@ from harness.move.visitors import Visitors
 from harness.move.way_back import WayBack
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER
+from harness.tests.fake_transport import FakeShell
 from harness.tests.local_shell import really
 from harness.tests.two_platforms import Platforms
-from harness.transport.fake import FakeShell
 from harness.transport.network import Network
 
 HERE = FakeShell({("*", word): really for word in ("sh", "cat", "printf", "sed")})

@@ -8,8 +8,8 @@ from typing import Any
 from harness.core.model import JSON
 from harness.probes import PROBES
 from harness.settings import Profile, load_profile
+from harness.tests.fake_transport import FakeExternalClient, FakeFleet, FakeKube, FakeShell
 from harness.transport import ExternalClient, Kube, Reach, Shell
-from harness.transport.fake import FakeExternalClient, FakeFleet, FakeKube, FakeShell
 
 PROFILE = load_profile("contabo")
 MACHINES = ("vmi2887101", "vmi2887102", "vmi2887103")

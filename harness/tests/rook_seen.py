@@ -11,9 +11,9 @@ from harness.checks import CHECKS
 from harness.core.model import Case, Observation, Verdict
 from harness.tests import rook_objects
 from harness.tests.clean_cluster import NOW, TARGETS
+from harness.tests.fake_transport import FakeKube
 from harness.tests.probe_rig import observe, reach
 from harness.tests.rook_objects import MACHINES, Item, Mode, find
-from harness.transport.fake import FakeKube
 
 Defect: TypeAlias = Callable[[list[Item]], None]
 READY, VERSION = "Rook's operator is ready", "Rook is of its declared version"

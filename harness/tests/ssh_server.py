@@ -27,7 +27,8 @@ _CHUNK = 32 * 1024
 class SshServer:
     """Accepts one key; ``stall`` makes it accept connections and say nothing.
 
-    ``programs`` is a folder of programs that commands find before all others.
+    ``programs`` is a folder of programs that commands find before all others. As sshd, it ends the
+    connection for a message to a channel that both sides have closed.
     """
 
     def __init__(self, host_key: paramiko.PKey, client_key: paramiko.PKey) -> None:
@@ -41,20 +42,6 @@ class SshServer:
         self._transports: list[paramiko.Transport] = []
         self._stalled: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
-
-    def forward(self, transport: paramiko.Transport, chanid: int, far: socket.socket) -> None:
-        """Join a channel that is about to be opened with a connection to elsewhere."""
-
-        def join() -> None:
-            channel = transport.accept(5)
-            assert channel is not None
-            assert channel.get_id() == chanid
-            threading.Thread(target=_carry, args=(channel.recv, far.sendall), daemon=True).start()
-            _carry(far.recv, channel.sendall)
-            channel.close()
-            far.close()
-
-        threading.Thread(target=join, daemon=True).start()
 
     def drop_connections(self) -> None:
         for transport in self._transports:
@@ -77,16 +64,27 @@ class SshServer:
                 continue
             transport = paramiko.Transport(sock)
             transport.add_server_key(self.host_key)
+            transport.channels_seen = _Freed()
             self._transports.append(transport)
             with contextlib.suppress(paramiko.SSHException, EOFError):
                 transport.start_server(threading.Event(), _Session(self, transport))
 
 
+class _Freed(dict[int, bool]):
+    """Paramiko ignores messages to the channels in here, after their close; sshd ignores none."""
+
+    def __setitem__(self, channel: int, seen: bool) -> None:
+        pass
+
+
 class _Session(paramiko.ServerInterface):
     def __init__(self, server: SshServer, transport: paramiko.Transport) -> None:
         self._server = server
-        self.transport = transport
+        self._transport = transport
         self._round_trip = threading.Lock()
+        # Paramiko itself would forget them before the other side has closed them, too.
+        self._channels: list[paramiko.Channel] = []
+        self._far: dict[int, socket.socket] = {}
 
     def get_allowed_auths(self, username: str) -> str:
         return "publickey"
@@ -111,10 +109,24 @@ class _Session(paramiko.ServerInterface):
         except OSError:
             return OPEN_FAILED_CONNECT_FAILED
         far.settimeout(None)
-        self._server.forward(self.transport, chanid, far)
+        self._far[chanid] = far
+        threading.Thread(target=self._join, daemon=True).start()
         return OPEN_SUCCEEDED
 
+    def _join(self) -> None:
+        """Join a channel that is about to be opened with its connection to elsewhere."""
+        channel = self._transport.accept(5)
+        assert channel is not None
+        self._channels.append(channel)
+        far = self._far.pop(channel.get_id())
+        threading.Thread(target=_carry, args=(channel.recv, far.sendall), daemon=True).start()
+        _carry(far.recv, channel.sendall)
+        with contextlib.suppress(OSError, EOFError):
+            channel.close()
+        far.close()
+
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        self._channels.append(channel)
         threading.Thread(target=self._answer, args=(channel, command), daemon=True).start()
         return True
 

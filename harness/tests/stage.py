@@ -23,8 +23,8 @@ from harness.record.journal import Journal, JournalReader
 from harness.record.records import Kind
 from harness.settings import Profile, Requirement, Waiver
 from harness.settings.files import Frozen
+from harness.tests.fake_transport import FakeExternalClient, FakeFleet, FakeKube, FakeShell
 from harness.transport import Reach
-from harness.transport.fake import FakeExternalClient, FakeFleet, FakeKube, FakeShell
 
 UID = "0d9f6c1e-uid"
 PROFILE: Mapping[str, Any] = {

@@ -16,8 +16,8 @@ from harness.core.model import Outcome, Verdict
 from harness.settings.access import FORBIDDEN, ServiceAccount, act
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER
+from harness.tests.fake_transport import FakeKube
 from harness.tests.probe_rig import PROFILE, observe, reach
-from harness.transport.fake import FakeKube
 
 NEEDS = "each service account may do what it needs"
 REFUSED = "no service account may do what it must not"

@@ -22,9 +22,9 @@ from harness.lab import records
 from harness.settings import Target
 from harness.settings.bench import load_jobs
 from harness.tests.clean_cluster import OSD_DISKS
+from harness.tests.fake_transport import FakeKube, FakeShell
 from harness.tests.probe_rig import MACHINES, PROFILE, reach
 from harness.transport import Completed
-from harness.transport.fake import FakeKube, FakeShell
 
 ONE, TWO, THREE = MACHINES
 QUICK = load_jobs("quick")

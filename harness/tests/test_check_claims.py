@@ -19,7 +19,7 @@ from harness.core.model import Case, Outcome, Verdict
 from harness.probes import owned
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER, NAMES
-from harness.transport.fake import FakeKube
+from harness.tests.fake_transport import FakeKube
 
 Defect: TypeAlias = Callable[[Any], None]
 ONE, TWO, THREE = NAMES

@@ -14,7 +14,7 @@ from harness.core.errors import Conflict, NotFound, Refused, Unreachable
 from harness.core.waiting import until
 from harness.faults import disruption_lock
 from harness.record.journal import utc_text
-from harness.transport.fake import FakeKube
+from harness.tests.fake_transport import FakeKube
 
 
 class LeaseKube(FakeKube):

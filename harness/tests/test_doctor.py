@@ -27,8 +27,14 @@ from harness.core.errors import (
 from harness.core.model import Exit
 from harness.settings import SCENARIOS, Profile, load_profile
 from harness.settings.drills import Ledger
+from harness.tests.fake_transport import (
+    FakeExternalClient,
+    FakeFleet,
+    FakeKube,
+    FakeShell,
+    ShellAnswer,
+)
 from harness.transport import Answer, Completed, Reach
-from harness.transport.fake import FakeExternalClient, FakeFleet, FakeKube, FakeShell, ShellAnswer
 from harness.transport.objects import must
 
 UID = "5f0c0b1e-0000-4000-8000-000000000001"

@@ -10,9 +10,9 @@ import pytest
 from harness.core.errors import ConfigError, NotProven, Refused
 from harness.drill.planning import FaultPlan, must_be_there, planned
 from harness.settings.drills import drill_names, load_drill
+from harness.tests.fake_transport import FakeKube, FakeShell
 from harness.tests.fault_examples import pod, whole_cluster
 from harness.transport import Reach
-from harness.transport.fake import FakeKube, FakeShell
 
 STACK = {"cni": "bridge", "network_policy": False}
 INGRESS = {"addresses": ["127.0.0.1"], "ingress_class": "web", "sites": ["shop.example"]}

@@ -25,10 +25,10 @@ from harness.move.side import Address, Side
 from harness.pytest_gate.launch import Asked, plan_run
 from harness.settings import load_profile
 from harness.tests.clean_cluster import CLUSTER
+from harness.tests.fake_transport import FakeShell
 from harness.tests.postgres_server import NEEDS_POSTGRES, ThisShell, psql
 from harness.tests.switch_world import two_servers
 from harness.transport import Completed
-from harness.transport.fake import FakeShell
 
 pytestmark = NEEDS_POSTGRES
 BILLING = "billing"

@@ -19,12 +19,12 @@ from harness.core.errors import TimedOut, TransportError, Unreachable
 from harness.core.waiting import until
 from harness.pytest_gate.evidence import Piece, collect, commands_for_machines, wanted_logs
 from harness.settings import load_profile
+from harness.tests.fake_transport import FakeFleet, FakeKube
 from harness.tests.project import REQUIRED, Project, scenario_of
 from harness.tests.ssh_server import ssh_server
 from harness.tests.stage import UID, reach
 from harness.transport import Completed, ansible, ansible_events
 from harness.transport.ansible import AnsibleFleet, play
-from harness.transport.fake import FakeFleet, FakeKube
 
 LOCAL = {"ansible_connection": "local"}
 

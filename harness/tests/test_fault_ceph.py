@@ -13,9 +13,9 @@ import pytest
 
 from harness.faults.kinds.ceph import FailMds, OsdOut, StopDaemon, StopMonitor, StopOsd
 from harness.faults.kinds.kubernetes import StopContainerd
+from harness.tests.fake_transport import FakeKube
 from harness.tests.fault_examples import ANSWERS, CEPH, FSID, ID, READY, ROOK, whole_cluster
 from harness.transport import Completed, Reach
-from harness.transport.fake import FakeKube
 from harness.transport.objects import listed
 
 KUBECTL = (

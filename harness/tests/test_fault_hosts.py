@@ -15,10 +15,10 @@ from harness.faults.commands import perform
 from harness.faults.kinds.machine import Booting, HardReset, PowerOff, Reboot, SkewClock
 from harness.faults.kinds.slow_api import SlowApi
 from harness.faults.model import API, Act
+from harness.tests.fake_transport import FakeKube, FakeShell
 from harness.tests.fault_examples import ASKED, ID, has_ended, pod, whole_cluster
 from harness.tests.stage import reach
 from harness.transport import Answer, Completed, Reach
-from harness.transport.fake import FakeKube, FakeShell
 
 IN_CONTAINER = {
     ("*", "systemd-detect-virt"): Completed(status=0, stdout="systemd-nspawn\n", stderr="")

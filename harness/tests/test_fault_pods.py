@@ -18,9 +18,9 @@ from harness.faults.kinds.pods import (
     KillPrimary,
     KillSpeaker,
 )
+from harness.tests.fake_transport import ShellAnswer
 from harness.tests.fault_examples import ID, has_ended, pod, whole_cluster
 from harness.transport import Reach
-from harness.transport.fake import ShellAnswer
 
 PATH = "/api/v1/namespaces/shop/pods"
 LISTED = f"{PATH}?labelSelector=app%3Dweb"

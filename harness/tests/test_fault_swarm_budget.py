@@ -18,9 +18,9 @@ from harness.faults.kinds.machine import PowerOff
 from harness.faults.preflight import affordable
 from harness.probes import swarm
 from harness.tests.clean_case import swarm_service
+from harness.tests.fake_transport import FakeKube
 from harness.tests.fault_examples import whole_cluster
 from harness.transport import Completed, Reach, Shell
-from harness.transport.fake import FakeKube
 
 
 @pytest.fixture

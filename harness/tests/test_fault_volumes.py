@@ -14,9 +14,9 @@ import pytest
 from harness.core.errors import NotProven
 from harness.faults.kinds.volumes import FillPrimaryVolume
 from harness.faults.model import Argv
+from harness.tests.fake_transport import ShellAnswer
 from harness.tests.fault_examples import ID, pod, whole_cluster
 from harness.transport import Completed, Reach
-from harness.transport.fake import ShellAnswer
 
 GIB, MIB = 2**30, 2**20
 CSI = "/var/lib/kubelet/pods/u1/volumes/kubernetes.io~csi/pv-1/mount"

@@ -15,11 +15,11 @@ from harness.faults.fault import Fault
 from harness.faults.kinds import FAULTS
 from harness.faults.model import Act, Undo
 from harness.faults.preflight import affordable
+from harness.tests.fake_transport import FakeShell, ShellAnswer
 from harness.tests.fault_examples import EXAMPLES, whole_cluster
 from harness.tests.fault_refusals import ANOTHER_IS_LATE, ONLY_BY_BUDGET, REFUSALS
 from harness.tests.small_machine import SmallMachine
 from harness.transport import Completed
-from harness.transport.fake import FakeShell, ShellAnswer
 from harness.transport.reading import reading
 
 each_fault = pytest.mark.parametrize("fault", EXAMPLES, ids=lambda fault: fault.name)

@@ -23,10 +23,10 @@ from harness.faults.kinds.network import (
 )
 from harness.faults.kinds.packets import ControlPath
 from harness.faults.kinds.traffic_control import DelayPackets, LimitBandwidth
+from harness.tests.fake_transport import FakeShell, ShellAnswer
 from harness.tests.fault_examples import ANSWERS, ID, whole_cluster
 from harness.tests.fault_examples_network import LINE, NAME_SERVERS, OWN, UPLINK, coredns
 from harness.transport import Completed, Reach
-from harness.transport.fake import FakeShell, ShellAnswer
 
 SSH = "ip saddr 10.0.0.9 tcp dport 22 accept"
 NOT_ON = 'iifname != { "eth0" } accept'

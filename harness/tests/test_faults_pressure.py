@@ -16,10 +16,10 @@ from harness.core.errors import InjectFailed
 from harness.faults import agent_script
 from harness.faults.kinds.disk_speed import DiskLimits, Process, SlowDisk
 from harness.faults.kinds.resources import ExhaustCpu, ExhaustMemory, FillDisk
+from harness.tests.fake_transport import FakeKube, FakeShell, ShellAnswer
 from harness.tests.fault_examples import ANSWERS, ID, ROOK, has_ended, whole_cluster
 from harness.tests.fault_examples_network import FILES, OSD_IS_IN
 from harness.transport import Completed, Reach
-from harness.transport.fake import FakeKube, FakeShell, ShellAnswer
 from harness.transport.objects import part
 
 STATS = "/api/v1/nodes/one/proxy/stats/summary"

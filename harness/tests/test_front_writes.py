@@ -11,17 +11,17 @@ import pytest
 from pydantic import ValidationError
 
 from harness.checks import CHECKS
-from harness.core.errors import NeverSent, NotProven
+from harness.core.errors import NeverSent, NotProven, TransportError
 from harness.core.model import Outcome
 from harness.core.waiting import until
 from harness.drill.context import DrillContext
-from harness.drill.shift import move_traffic
+from harness.drill.shift import _recorded, move_traffic
 from harness.facts.schema import dump
 from harness.facts.shift import Shift
 from harness.ledger.recorder import Recorder
 from harness.move.session import Account
 from harness.move.shift import Order
-from harness.move.writes import KIND, writing
+from harness.move.writes import KIND, FrontWriter, Written, begin_of, writing
 from harness.settings.shift import Writes
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER
@@ -120,6 +120,25 @@ def test_a_ledger_that_cannot_be_judged_keeps_what_is_known_of_the_move(tmp_path
     assert judged(found)[0] is Outcome.NOT_PROVEN
 
 
+def test_a_write_that_comes_after_its_writer_gave_it_up_is_removed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new platform does not answer it, and stores it half a second later."""
+    monkeypatch.setattr("harness.move.writes._LATE_S", 2.0)
+    told, begin, written = Writes.model_validate(WRITES), begin_of("run"), Written()
+    with two_platforms(tmp_path, share=100) as platforms:
+        platforms.late_s = 0.5
+        context = cast("DrillContext", Context(ALLOWED, folder=tmp_path))
+        front, one = client(platforms), account(platforms, "one")
+        with _recorded(context, front, told, one, begin, written):
+            late = FrontWriter(front, told, one, run="run", number=0, written=written)
+            with pytest.raises(TransportError):
+                late.send(0)
+        for it in platforms.late:
+            it.join()
+        assert (len(platforms.late), platforms.writes) == (1, [])
+
+
 def test_an_answer_without_the_words_of_an_acknowledgement_is_none(tmp_path: Path) -> None:
     send = {**WRITES["send"], "says": "result"}
     with two_platforms(tmp_path) as platforms:
@@ -183,8 +202,14 @@ def followed(
     for it in accounts:
         it.log_in()
     with writing(
-        client(platforms), told, accounts, folder=folder / KIND, run="run", rate_per_s=50
-    ) as (recorder, _):
+        client(platforms),
+        told,
+        accounts,
+        folder=folder / KIND,
+        run="run",
+        rate_per_s=50,
+        written=Written(),
+    ) as recorder:
         yield recorder, accounts
 
 

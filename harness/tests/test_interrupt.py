@@ -32,7 +32,7 @@ from pathlib import Path
 from harness import checks, probes, transport
 from harness.pytest_gate import engine
 from harness.tests.stage import CHECKS, FakeProbe, reach
-from harness.transport import fake
+from harness.tests.fake_transport import FakeFleet
 
 pytest_plugins = ("harness.pytest_gate.plugin", "harness.pytest_gate.allure_bridge")
 
@@ -61,7 +61,7 @@ POINTS = {
     ),
     "while it cleans up": "@pytest.fixture(autouse=True)\ndef after():\n    yield\n    stop_here()",
     "while it collects evidence": (
-        'ANSWERS["two"] = 42\nfake.FakeFleet.everywhere = lambda *_, within_s: stop_here()'
+        'ANSWERS["two"] = 42\nFakeFleet.everywhere = lambda *_, within_s: stop_here()'
     ),
 }
 

@@ -25,11 +25,11 @@ from harness.settings import Profile
 from harness.settings.files import SCENARIOS, read_yaml
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER
+from harness.tests.fake_transport import FakeKube
 from harness.tests.loopback import Answer, Asked, answering
 from harness.tests.platform_processes import Platform, platform
 from harness.tests.probe_rig import PROFILE, reach
 from harness.transport import Completed
-from harness.transport.fake import FakeKube
 from harness.transport.network import Network
 
 pytestmark = pytest.mark.slow

@@ -15,9 +15,9 @@ from harness.ledger.writers.protocol import DatabasePlace
 from harness.probes.permissions import Permission
 from harness.settings import load_profile
 from harness.settings.databases import DatabaseServer, Postgres
+from harness.tests.fake_transport import FakeKube
 from harness.tests.probe_rig import MACHINES, PROFILE, reach
 from harness.transport import Completed
-from harness.transport.fake import FakeKube
 from harness.transport.ssh import Tunnels
 
 _COUNTS = {"StatefulSet": 1, "DaemonSet": 3, "Deployment": 2}

@@ -21,9 +21,9 @@ from harness.backup import tree_script as tree
 from harness.backup.manifest import Making, Tree, TreeManifest, shown, unpacked
 from harness.backup.manifest_script import BATCH, PREFIX
 from harness.core.errors import NotProven, TimedOut, TransportError, Unreachable
+from harness.tests.fake_transport import FakeShell
 from harness.tests.local_shell import really
 from harness.transport import Completed
-from harness.transport.fake import FakeShell
 
 HERE = "vmi2887101"
 

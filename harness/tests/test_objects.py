@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.probes import owned
+from harness.tests.fake_transport import FakeKube
 from harness.tests.mutilated import mutilate
 from harness.transport import objects
-from harness.transport.fake import FakeKube
 from harness.transport.objects import Odd, described, must, quantity
 
 _UNITS = [("", 1), ("k", 1000), ("M", 10**6), ("G", 10**9), ("Ki", 1 << 10), ("Gi", 1 << 30)]

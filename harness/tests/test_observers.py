@@ -12,9 +12,9 @@ from harness.core.errors import NotListening, TimedOut, TransportError
 from harness.faults import observers
 from harness.faults.kinds.kubernetes import StopEtcd, StopStaticPod
 from harness.faults.observers import answers_peer
+from harness.tests.fake_transport import FakeKube
 from harness.tests.fault_examples import ID, whole_cluster
 from harness.transport import Answer, Completed
-from harness.transport.fake import FakeKube
 
 READY = "https://10.0.0.1:6443/readyz"
 API = StopStaticPod(id=ID, machine="one", part="kube-apiserver")

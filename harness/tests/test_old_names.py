@@ -19,9 +19,9 @@ from harness.probes import PROBES
 from harness.probes.scripts import names_script, pod_script
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER, NAMES
+from harness.tests.fake_transport import FakeKube, FakeShell
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed
-from harness.transport.fake import FakeKube, FakeShell
 
 LEAD = "no name of the old platform leads to it"
 ROUTE = "no Service leads to the old platform"

@@ -15,9 +15,9 @@ from harness.probes.scripts import docker_script, old_platform_script
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import NAMES
 from harness.tests.docker_engine import Engine, Handler, serving
+from harness.tests.fake_transport import FakeShell
 from harness.tests.probe_rig import observe, reach
 from harness.transport import Completed
-from harness.transport.fake import FakeShell
 
 GONE = "no machine is in a Swarm"
 CLOSED = "no port of Docker listens"

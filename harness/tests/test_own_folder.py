@@ -18,10 +18,10 @@ from harness.core.errors import TransportError
 from harness.drill import recovery
 from harness.drill.recovery import sweep_folders
 from harness.settings import ROOT
+from harness.tests.fake_transport import FakeShell, ShellAnswer
 from harness.tests.local_shell import really
 from harness.tests.stage import reach
 from harness.transport import Completed, own_folder
-from harness.transport.fake import FakeShell, ShellAnswer
 
 
 def test_a_folder_is_made_for_us_alone_under_any_umask(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from harness.core.errors import Unreachable
 from harness.core.waiting import until
 from harness.probes import owned
+from harness.tests.fake_transport import FakeKube
 from harness.tests.test_disruption_lock import Clock
-from harness.transport.fake import FakeKube
 
 
 class Spaces(FakeKube):

@@ -15,9 +15,9 @@ from harness.core.model import Outcome, Verdict
 from harness.settings.databases import Postgres
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER
+from harness.tests.fake_transport import FakeKube
 from harness.tests.probe_rig import PROFILE, observe, reach
 from harness.transport import Completed
-from harness.transport.fake import FakeKube
 
 ALONE = "no write is acknowledged by the primary alone"
 SPACE = "/api/v1/namespaces/saasodoo"

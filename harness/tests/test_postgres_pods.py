@@ -20,10 +20,10 @@ from harness.core.model import Outcome, Verdict
 from harness.settings.databases import Postgres
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER
+from harness.tests.fake_transport import FakeKube
 from harness.tests.postgres_server import BINARIES, IS_THERE, postgres, psql
 from harness.tests.probe_rig import PROFILE, observe, reach
 from harness.transport import Completed
-from harness.transport.fake import FakeKube
 
 CLAIMS = "PostgreSQL is ready on claims of its own"
 SETTINGS = "PostgreSQL has its declared settings and limits"

@@ -21,11 +21,11 @@ from harness.faults.model import EVERYTHING
 from harness.faults.preflight import affordable, leftovers, may_disrupt, permitted, survivable
 from harness.probes import owned
 from harness.settings import Profile
+from harness.tests.fake_transport import FakeKube, FakeShell
 from harness.tests.fault_examples import pod, whole_cluster
 from harness.tests.stage import PROFILE, UID, reach
 from harness.tests.test_disruption_lock import Clock
 from harness.transport import Completed, Reach
-from harness.transport.fake import FakeKube, FakeShell
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from harness.core.errors import TransportError, Unreachable
 from harness.probes.ceph import seconds
 from harness.settings import Ceph
+from harness.tests.fake_transport import FakeKube, FakeShell
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed, Reach
-from harness.transport.fake import FakeKube, FakeShell
 
 ONE, TWO, THREE = MACHINES
 

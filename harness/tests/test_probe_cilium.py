@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from harness.core.errors import TransportError
+from harness.tests.fake_transport import FakeKube
 from harness.tests.probe_rig import observe, reach
 from harness.transport import Completed
-from harness.transport.fake import FakeKube
 
 
 class Rounds:

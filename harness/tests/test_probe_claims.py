@@ -16,10 +16,10 @@ from harness.core.errors import ConfigError, TimedOut, Unreachable
 from harness.probes import claim_objects, claim_workload, owned
 from harness.probes.scripts import claim_kinds_script as kinds
 from harness.probes.scripts import claim_script as script
+from harness.tests.fake_transport import FakeKube, FakeShell
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.tests.test_probe_pods import Cluster
 from harness.transport import Completed
-from harness.transport.fake import FakeKube, FakeShell
 from harness.transport.objects import must, quantity
 
 ONE, TWO, THREE = MACHINES

@@ -9,9 +9,9 @@ import pytest
 
 from harness.core.errors import TimedOut, TransportError
 from harness.probes import pods
+from harness.tests.fake_transport import FakeExternalClient
 from harness.tests.probe_rig import observe, reach
 from harness.tests.test_probe_pods import Cluster
-from harness.transport.fake import FakeExternalClient
 
 ADDRESS = "10.0.0.200"
 

@@ -22,9 +22,9 @@ from harness.facts.schema import Known, Unknown
 from harness.probes import host_facts
 from harness.probes.etcd_access import EtcdAccess, configured, etcd_access
 from harness.probes.scripts import host_facts_script as script
+from harness.tests.fake_transport import FakeShell
 from harness.tests.probe_rig import PROFILE, reach
 from harness.transport import Completed
-from harness.transport.fake import FakeShell
 
 RKE2 = (Path(__file__).parent / "recorded/etcd_config_rke2.yaml").read_text(encoding="utf-8")
 CONFIG = "/var/lib/rancher/rke2/server/db/etcd/config"

@@ -16,9 +16,9 @@ from harness.facts.edge import Socket
 from harness.facts.schema import read
 from harness.probes.open_ports import payload, reachable
 from harness.probes.scripts import sockets_script
+from harness.tests.fake_transport import FakeExternalClient, FakeKube, FakeShell
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed, Echoed
-from harness.transport.fake import FakeExternalClient, FakeKube, FakeShell
 from harness.transport.network import Network, send_datagrams
 
 # As ss of iproute2 6.1 prints them on a machine of a Swarm with RKE2.

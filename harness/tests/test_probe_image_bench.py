@@ -11,10 +11,10 @@ import pytest
 
 from harness.probes import storage_bench
 from harness.settings.storage import Ceph
+from harness.tests.fake_transport import FakeKube, FakeShell
 from harness.tests.local_shell import really
 from harness.tests.probe_rig import MACHINES, PROFILE, reach
 from harness.transport import Completed
-from harness.transport.fake import FakeKube, FakeShell
 
 ONE, TWO, THREE = MACHINES
 # As Ceph 16 says it.

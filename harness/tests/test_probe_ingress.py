@@ -13,10 +13,10 @@ from harness.core.errors import Denied, TimedOut, TransportError, Unreachable
 from harness.core.waiting import until
 from harness.probes.certificates import Authority
 from harness.settings import Ingress
+from harness.tests.fake_transport import FakeExternalClient
 from harness.tests.probe_rig import PROFILE, observe, reach
 from harness.tests.test_probe_edge import Edge, gone
 from harness.transport import HTTP, HTTPS, Answer, EntryPoint
-from harness.transport.fake import FakeExternalClient
 
 ADDRESS, DEAD = "10.0.0.200", "10.0.0.9"
 SHOP = "shop.example"

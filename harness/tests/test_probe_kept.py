@@ -14,10 +14,10 @@ from harness.core.errors import ConfigError, NotProven, TransportError, Unreacha
 from harness.probes.legacy import making
 from harness.probes.scripts import mount_script
 from harness.settings import Profile
+from harness.tests.fake_transport import FakeShell
 from harness.tests.local_shell import really
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed
-from harness.transport.fake import FakeShell
 
 ONE, TWO, THREE = MACHINES
 MOUNT = {"type": "fuse.ceph-fuse", "source": "ceph-fuse", "root": "/", "read_only": False}

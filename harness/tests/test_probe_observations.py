@@ -16,10 +16,10 @@ from harness.core.errors import NotListening, ScriptNotRun, TransportError, Unre
 from harness.probes import PROBES
 from harness.probes.certificates import Authority
 from harness.probes.permissions import PERMISSIONS, Permission, all_permissions
+from harness.tests.fake_transport import FakeKube, FakeShell
 from harness.tests.mutilated import mutilate
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Answer, Completed
-from harness.transport.fake import FakeKube, FakeShell
 
 
 def test_every_probe_is_listed_by_its_name_and_declares_its_permissions() -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from harness.core.errors import TimedOut, Unreachable
 from harness.probes import etcd, pods
+from harness.tests.fake_transport import FakeKube, FakeShell, ShellAnswer
 from harness.tests.probe_rig import MACHINES, observe, reach
 from harness.transport import Completed
-from harness.transport.fake import FakeKube, FakeShell, ShellAnswer
 
 
 class Cluster(FakeKube):

@@ -14,9 +14,9 @@ from harness.checks import CHECKS
 from harness.core.model import Outcome, Verdict
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER, NAMES
+from harness.tests.fake_transport import FakeKube
 from harness.tests.mutilated import mutilate
 from harness.tests.probe_rig import observe, reach
-from harness.transport.fake import FakeKube
 
 GIB = 1 << 30
 FITS = "the pods of a lost machine fit on the others"

@@ -22,9 +22,9 @@ from harness.facts.schema import OrUnknown, read
 from harness.probes.backups import _SNAPSHOT_SCRIPT as SCRIPT
 from harness.probes.backups import choose_newest
 from harness.probes.scripts import snapshot_script as script
+from harness.tests.fake_transport import FakeKube, FakeShell
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed, own_folder
-from harness.transport.fake import FakeKube, FakeShell
 
 ONE, TWO, THREE = MACHINES
 OWN = "/var/lib/rancher/rke2/server/db/snapshots"

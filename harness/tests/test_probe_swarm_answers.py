@@ -8,9 +8,9 @@ import pytest
 
 from harness.core.errors import NotProven, TransportError
 from harness.tests.clean_case import clean
+from harness.tests.fake_transport import FakeShell
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed
-from harness.transport.fake import FakeShell
 
 ONE, TWO, THREE = MACHINES
 

@@ -15,9 +15,9 @@ from harness.core.model import Exit
 from harness.probes.scripts import snapshot_script
 from harness.provision import MachineState, nodes, status_of
 from harness.settings import NodeNeeds, load_needs, load_profile, read_yaml
+from harness.tests.fake_transport import FakeFleet
 from harness.transport import AnsibleTask
 from harness.transport.ansible_events import TaskResults, hear_event
-from harness.transport.fake import FakeFleet
 
 SAME = (AnsibleTask(task="packages", changed=False), AnsibleTask(task="user", changed=False))
 NEW = (*SAME, AnsibleTask(task="sudo rules", changed=True, diff=("-old", "+new")))

@@ -27,8 +27,8 @@ from harness.tests.disk_facts import (
     shell,
     told_of,
 )
+from harness.tests.fake_transport import FakeShell
 from harness.transport import Completed
-from harness.transport.fake import FakeShell
 
 # --- what a machine tells -----------------------------------------------------------------------
 

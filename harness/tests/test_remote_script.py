@@ -16,8 +16,8 @@ from harness.faults import reachability_script
 from harness.probes import backups, claim_workload
 from harness.probes.scripts import footprint_script
 from harness.provision import apply
+from harness.tests.fake_transport import FakeKube, FakeShell
 from harness.transport import Completed
-from harness.transport.fake import FakeKube, FakeShell
 from harness.transport.remote_script import PYTHON, RemoteScript
 
 SCRIPT = RemoteScript(reachability_script)

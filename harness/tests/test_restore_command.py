@@ -30,10 +30,10 @@ from harness.settings.restore import Restore
 from harness.tests import probe_rig
 from harness.tests.clean_case import clean
 from harness.tests.clean_cluster import CLUSTER
+from harness.tests.fake_transport import FakeKube
 from harness.tests.stage import manifest, requirement, scenario, session
 from harness.tests.test_check_restore import RESTORE as DECLARED
 from harness.transport import Completed
-from harness.transport.fake import FakeKube
 
 WHOLE = "a whole backup of the customer is made"
 ASKS = scenario().model_copy(update={"steps": (StepText(keyword="Then", text=WHOLE),)})

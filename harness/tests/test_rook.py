@@ -11,6 +11,7 @@ from harness.checks import csi, rook
 from harness.core.model import Outcome
 from harness.tests import rook_objects
 from harness.tests.clean_cluster import NOW
+from harness.tests.fake_transport import FakeKube
 from harness.tests.probe_rig import observe, reach
 from harness.tests.rook_objects import MACHINES, Item, Mode, find, recorded, stamp
 from harness.tests.rook_seen import (
@@ -39,7 +40,6 @@ from harness.tests.rook_seen import (
     pods_of,
     seen,
 )
-from harness.transport.fake import FakeKube
 
 
 @pytest.mark.parametrize("csi_operator", [True, False], ids=["CSI operator", "Rook's own CSI"])

@@ -21,6 +21,7 @@ from harness.core.model import Case, Observation, Outcome
 from harness.facts.ceph_names import are_same_monitors, monitor_addresses
 from harness.tests import rook_objects
 from harness.tests.clean_cluster import NOW
+from harness.tests.fake_transport import FakeKube
 from harness.tests.probe_rig import observe, reach
 from harness.tests.rook_objects import GROUP, MACHINES, MONITORS, Item, Mode, find, recorded
 from harness.tests.rook_seen import (
@@ -41,7 +42,6 @@ from harness.tests.rook_seen import (
     pods_of,
     seen,
 )
-from harness.transport.fake import FakeKube
 
 _RECORDED = Path(__file__).with_name("recorded")
 _OF_MONITORS = ("ConfigMap", "CephConnection", "ClientProfile", "Driver")

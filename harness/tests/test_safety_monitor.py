@@ -18,8 +18,8 @@ from harness.drill.safety_monitor import (
 )
 from harness.faults.model import EVERYTHING, NOTHING, BlastRadius
 from harness.settings.drills import AbortConditions
+from harness.tests.fake_transport import FakeKube
 from harness.tests.stage import reach
-from harness.transport.fake import FakeKube
 
 Who: TypeAlias = Literal["the API", "Ceph"]
 LIMITS = AbortConditions(electing_s=30, inactive_s=60, silent_s=90)

@@ -21,10 +21,10 @@ from harness.probes.scripts import calls_script
 from harness.settings.services import Services
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER
+from harness.tests.fake_transport import FakeKube
 from harness.tests.probe_rig import PROFILE, observe, reach
 from harness.tests.test_parity import answer, serving
 from harness.transport import Completed
-from harness.transport.fake import FakeKube
 from harness.transport.remote_script import PYTHON
 
 THROUGH, READS = (

@@ -15,9 +15,9 @@ from harness.core.model import Outcome, Verdict
 from harness.settings.services import CalledService
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER
+from harness.tests.fake_transport import FakeKube
 from harness.tests.probe_rig import PROFILE, observe, reach
 from harness.transport import Completed
-from harness.transport.fake import FakeKube
 
 NAMES = "each service has its declared name and port"
 ONCE = "each side effect is registered exactly once"

@@ -35,8 +35,8 @@ from harness.tests import probe_rig
 from harness.tests.clean_case import clean
 from harness.tests.clean_cluster import CLUSTER
 from harness.tests.fake_front import DECLARED
+from harness.tests.fake_transport import FakeKube
 from harness.tests.stage import manifest, reach, requirement, scenario, session
-from harness.transport.fake import FakeKube
 from harness.transport.protocols import Kube
 
 SHARES = "every step has the share that was set"

@@ -22,11 +22,11 @@ from harness.move.shift import Order
 from harness.move.visitors import Visitors
 from harness.settings import load_profile
 from harness.settings.shift import NoReturn, Sampled
+from harness.tests.fake_transport import FakeExternalClient, FakeShell
 from harness.tests.moving import BACK, GOOD, HERE, KEPT, client, moved, outcome
 from harness.tests.probe_rig import MACHINES, reach
 from harness.tests.two_platforms import Platforms, two_platforms
 from harness.transport import Completed
-from harness.transport.fake import FakeExternalClient, FakeShell
 
 
 @pytest.fixture(autouse=True)

@@ -39,11 +39,11 @@ from harness.tests import clean_drills
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import NAMES
 from harness.tests.drill_world import World
+from harness.tests.fake_transport import FakeKube
 from harness.tests.killed_soak import PART, RULES, SEED, SPACE
 from harness.tests.ledger_rig import ground
 from harness.tests.noop_fault import NoOp, Note
 from harness.tests.stage import reach
-from harness.transport.fake import FakeKube
 
 LISTED = "/api/v1/namespaces?labelSelector=app.kubernetes.io%2Fmanaged-by%3Dcutover"
 MIB_AN_HOUR = 50

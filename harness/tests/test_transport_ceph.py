@@ -11,10 +11,10 @@ import pytest
 from harness.core.errors import TimedOut, TransportError, Unreachable
 from harness.probes.claims import stored
 from harness.settings.storage import Ceph
+from harness.tests.fake_transport import FakeKube, FakeShell, ShellAnswer
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed, Reach
 from harness.transport.ceph import ask_ceph
-from harness.transport.fake import FakeKube, FakeShell, ShellAnswer
 
 ONE, TWO, THREE = MACHINES
 PODS = "/api/v1/namespaces/rook-ceph/pods?labelSelector=app%3Drook-ceph-tools"

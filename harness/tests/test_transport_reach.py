@@ -15,8 +15,8 @@ from harness.core.parallel import within
 from harness.settings import Access, Profile, load_profile
 from harness.settings.machines import MachineSettings
 from harness.tests.api_server import api_server, write_kubeconfig
+from harness.tests.fake_transport import FakeKube, FakeShell
 from harness.transport import Answer, Completed, connect, enter_network
-from harness.transport.fake import FakeKube, FakeShell
 
 
 def _profile(namespace: Path | None) -> Profile:

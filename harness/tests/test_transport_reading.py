@@ -9,9 +9,9 @@ import pytest
 
 from harness.core.errors import Refused
 from harness.faults import reachability_script
+from harness.tests.fake_transport import FakeShell
 from harness.tests.stage import reach
 from harness.transport import Completed, Reach
-from harness.transport.fake import FakeShell
 from harness.transport.reading import reading
 from harness.transport.remote_script import RemoteScript
 

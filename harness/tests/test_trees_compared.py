@@ -17,8 +17,8 @@ from harness.backup import tree_script as tree
 from harness.backup.compare import compare
 from harness.backup.manifest import Entry, Making, Tree, TreeManifest, shown
 from harness.core.errors import NotProven
+from harness.tests.fake_transport import FakeShell
 from harness.tests.local_shell import really
-from harness.transport.fake import FakeShell
 
 HERE = "vmi2887101"
 SHELL = FakeShell({("*", "nice"): really})

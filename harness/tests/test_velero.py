@@ -15,10 +15,10 @@ from harness.core.model import Outcome, Verdict
 from harness.settings.storage import Velero
 from harness.tests.clean_case import case
 from harness.tests.clean_cluster import CLUSTER, NOW
+from harness.tests.fake_transport import FakeKube
 from harness.tests.mutilated import mutilate
 from harness.tests.probe_rig import PROFILE, observe, reach
 from harness.tests.velero_objects import BACKUP, one, served, served_before_1_12, stamp
-from harness.transport.fake import FakeKube
 
 RUN = "every declared schedule of the cluster's backups runs"
 WHOLE = "the newest backup of each schedule is whole and young"

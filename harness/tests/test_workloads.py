@@ -17,9 +17,9 @@ from harness.settings.access import Privileges
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER
 from harness.tests.clean_services import workload
+from harness.tests.fake_transport import FakeKube
 from harness.tests.mutilated import mutilate
 from harness.tests.probe_rig import observe, reach
-from harness.transport.fake import FakeKube
 
 UP = "every service is up and spread over the machines"
 LIMITS = "every container has requests, limits and checks"

@@ -52,6 +52,8 @@ class Platforms:
     rotates: bool = False
     refuses: bool = False  # the new one answers a write with 403
     one_sided: bool = False  # every write goes to the old one
+    late_s: float = 0.0  # the new one answers no write, and stores it so much later
+    late: list[threading.Timer] = field(default_factory=list)
     keeps_writes: bool = False  # a removal is answered, and nothing is removed
     _numbers: count[int] = field(default_factory=count)
     _turn: threading.Lock = field(default_factory=threading.Lock)
@@ -172,6 +174,10 @@ class _Handler(BaseHTTPRequestHandler):
         is_new = side == "rke2"
         if is_new and it.refuses:
             self.say(403, side, "read-only")
+        elif is_new and it.late_s:
+            it.late.append(threading.Timer(it.late_s, it.writes.append, [text]))
+            it.late[-1].start()
+            self.close_connection = True
         elif (cookie := self.admitted(side)) is not None:
             times = 0 if is_new and it.loses else 2 if is_new and it.doubles else 1
             it.writes += [text] * times

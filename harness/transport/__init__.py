@@ -1,4 +1,4 @@
-"""The harness's only connections: SSH, the Kubernetes API, the network, a browser; and fakes.
+"""The harness's only connections: SSH, the Kubernetes API, the network, a browser.
 
 Every call has its own deadline and is abandoned then. The exit status of a remote command is data;
 an exception means that the command could not be run at all.

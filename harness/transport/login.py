@@ -12,6 +12,7 @@ import socket
 from collections.abc import Sequence
 
 import paramiko
+from paramiko import common
 
 from harness.core.declared import Machine
 from harness.core.errors import ConfigError, Denied, HostKeyUnknown, Unreachable
@@ -22,6 +23,15 @@ from harness.transport.protocols import Completed
 # A machine that lost power sends nothing: the kernel drops a connection after this long.
 _DEAD_AFTER_S = 15
 _KEEPALIVE_S = 5
+
+# The messages for an open channel: MSG_CHANNEL_CLOSE may follow them (RFC 4254, 9).
+_OF_A_CHANNEL = (
+    common.MSG_CHANNEL_WINDOW_ADJUST,
+    common.MSG_CHANNEL_DATA,
+    common.MSG_CHANNEL_EXTENDED_DATA,
+    common.MSG_CHANNEL_EOF,
+    common.MSG_CHANNEL_REQUEST,
+)
 
 ROOT = "root"
 # The harness reads what programs and sudo say in English, so the login's language must not count.
@@ -116,6 +126,7 @@ def _authenticate(
             auth_timeout=within_s,
             allow_agent=False,
             look_for_keys=False,
+            transport_factory=_Transport,  # type: ignore[arg-type]
         )
     except paramiko.BadHostKeyException as error:
         raise _changed(access, where, error) from error
@@ -152,6 +163,26 @@ def _our_key(access: SshAccess) -> paramiko.PKey:
             f"cannot use the SSH key {access.key}: {why}",
             remedy="access.ssh.key in the profile names a private key without a passphrase",
         ) from error
+
+
+class _Transport(paramiko.Transport):
+    """Sends nothing for a closed channel but its close.
+
+    Paramiko makes a message under the lock of its channel and sends it after. In between, its other
+    thread may answer the machine's close, or a deadline may close the channel. sshd then frees the
+    channel, and ends the connection, with all other commands on it, for data or an end of input
+    that follows ("packet referred to nonexistent channel").
+    """
+
+    def _send_message(self, data: paramiko.Message) -> None:
+        # The lock under which messages are sent is held here, so no close comes in between.
+        kind, channel = data.asbytes()[0], int.from_bytes(data.asbytes()[1:5], "big")
+        if kind in _OF_A_CHANNEL and not any(
+            it.remote_chanid == channel and not it.closed
+            for it in self._channels.values()  # type: ignore[attr-defined]
+        ):
+            return
+        super()._send_message(data)  # type: ignore[misc]
 
 
 class _Pinned(paramiko.MissingHostKeyPolicy):

@@ -219,8 +219,7 @@ def _converse(
 
     The two outputs share one window: reading them one after the other would block on large ones.
     """
-    # Paramiko may send the end of an input after a short command has closed its channel already;
-    # sshd then ends the whole connection, and all other commands on it. So there is none to tell.
+    # The end of an input that is not there need not be sent.
     channel.exec_command(command if stdin else f"{command} </dev/null")
     stderr = bytearray()
 

@@ -1,7 +1,4 @@
-"""A shell and an API that answer from tables, record every call, and can refuse to be changed.
-
-They make the rest of the harness testable offline, and let ``plan`` show what would be asked.
-"""
+"""A shell, a fleet, a network and an API that answer from tables and record every call."""
 
 from __future__ import annotations
 
