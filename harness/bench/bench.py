@@ -22,12 +22,13 @@ from harness.core.declared import OsdDisk
 from harness.core.errors import HarnessError, NotProven, Refused, TransportError
 from harness.core.model import JSON
 from harness.core.parallel import begin, in_each
+from harness.facts import hostnames
 from harness.facts.schema import read
 from harness.settings.bench import JobSet
 from harness.transport import Reach, own_folder
 from harness.transport.remote_script import RemoteScript
 
-GUARD = RemoteScript(disk_reader, disk_rules, facts_script, own_folder, guard_script)
+GUARD = RemoteScript(hostnames, disk_reader, disk_rules, facts_script, own_folder, guard_script)
 # One run of Ceph's bench on a shared disk says little: use the median of three and their spread.
 RUNS = 3
 _STOP_S = 25.0

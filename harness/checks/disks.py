@@ -10,8 +10,8 @@ from harness.checks.findings import Finding, Seen, conclude, looks, unknown, wan
 from harness.core.declared import OsdDisk, RecordedPartition
 from harness.core.model import Case, Verdict
 from harness.facts import disks as facts
-from harness.facts.ceph_names import may_be
 from harness.facts.disks import DISK_BENCH, Osds, Partition, Place, Speed, Table, Use
+from harness.facts.hostnames import is_hostname_of
 from harness.facts.schema import Item, Unknown
 
 T = TypeVar("T")
@@ -57,10 +57,9 @@ def _recorded(machine: str, disk: OsdDisk, seen: Place, _: Item[Osds]) -> Iterab
         yield unknown(machine, f"partition {disk.number} was not recorded")
         return
     there = next((it for it in seen.table if it.number == disk.number), None)
-    # A node's name is its hostname in lower case, or what RKE2's `node-name` says: often shorter.
     hostname = seen.machine.hostname
     pairs: dict[str, tuple[object, object]] = {
-        "hostname": (machine, machine if may_be(hostname.lower(), machine) else hostname),
+        "hostname": (machine, machine if is_hostname_of(hostname, machine) else hostname),
         "machine-id": (disk.machine_id, seen.machine.machine_id),
         "serial number": (disk.serial, seen.kernel.serial),
         "size of the disk": (disk.disk_bytes, seen.kernel.disk_bytes),

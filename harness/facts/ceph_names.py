@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import TypeVar
 
+from harness.facts.hostnames import is_hostname_of
+
 _T = TypeVar("_T")
 
 _STANDARD = ("3300", "6789")
@@ -97,8 +99,8 @@ def _same_monitors(one: str, other: str) -> bool:
 def machine_of_each(hosts: Iterable[str], machines: Iterable[str]) -> dict[str, str]:
     """Host → its machine, for the hosts with exactly one certain machine.
 
-    The same name comes first, then the name with dashes for dots, then a short name for a fully
-    qualified one. A host that fits several machines, or shares its machine with another host, is
+    The same name comes first, then the name with dashes for dots, then any hostname that the
+    machine may have. A host that fits several machines, or shares its machine with another host, is
     left out.
     """
     names, known = list(dict.fromkeys(hosts)), list(dict.fromkeys(machines))
@@ -130,7 +132,7 @@ def in_doubt(hosts: Iterable[str], machines: Iterable[str]) -> list[str]:
 
 
 def may_be(host: str, machine: str) -> bool:
-    """True if a host of this name may be the machine: a short name fits a fully qualified one."""
+    """True if a host of this name may be the machine."""
     return any(is_it(host, machine) for is_it in _WAYS)
 
 
@@ -146,11 +148,4 @@ def _is_dashed(host: str, machine: str) -> bool:
     return host == machine.replace(".", "-")
 
 
-def _is_short(host: str, machine: str) -> bool:
-    """True if one name is the other's part before a dot."""
-    return host.partition(".")[0] == machine.partition(".")[0] and "." not in (
-        host if "." in machine else machine
-    )
-
-
-_WAYS = (_is_same, _is_dashed, _is_short)
+_WAYS = (_is_same, _is_dashed, is_hostname_of)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from harness.facts.hostnames import is_hostname_of
 from harness.provision.disk import GIB, Disk, Free, Partition, RecordedDisk, free_after, table_flaws
 from harness.settings import NewPartition
 
@@ -87,7 +88,7 @@ def plan(
 
 
 def _wrong_disk(disk: Disk, recorded: RecordedDisk) -> Iterator[str]:
-    if disk.hostname != disk.machine:
+    if not is_hostname_of(disk.hostname, disk.machine):
         yield f"{disk.machine} calls itself {disk.hostname}: this is another machine"
     pairs = {
         "the machine's id": (recorded.machine_id, disk.machine_id),

@@ -71,6 +71,15 @@ def at(*way: Any, to: Any) -> Change:
     return change
 
 
+ANOTHER_MACHINE = [
+    "vmi2887102.contaboserver.net",
+    "vmi28871011",
+    "vmi288710",
+    "vmi2887101-old.contaboserver.net",
+    "contaboserver.net",
+    "localhost",
+    "",
+]
 CHANGES: dict[str, Change] = {
     "wrong machine: this is": at("machine", "hostname", to="vmi2887102"),
     "wrong machine: its machine-id": at("machine", "machine_id", to="0"),
@@ -117,6 +126,33 @@ CHANGES: dict[str, Change] = {
 
 def test_a_clean_recorded_partition_is_let_through() -> None:
     assert refusals(clean(), RECORD) == []
+
+
+@pytest.mark.parametrize(
+    ("hostname", "machine"),
+    [
+        ("vmi2887101.contaboserver.net", "vmi2887101"),
+        ("VMI2887101", "vmi2887101"),
+        ("vmi2887101", "vmi2887101.contaboserver.net"),
+    ],
+)
+def test_a_hostname_in_another_form_is_the_same_machine(hostname: str, machine: str) -> None:
+    seen = clean()
+    at("machine", "hostname", to=hostname)(seen)
+    assert refusals(seen, RECORD | {"machine": machine}) == []
+
+
+@pytest.mark.parametrize("hostname", ANOTHER_MACHINE)
+def test_the_hostname_of_another_machine_refuses(hostname: str) -> None:
+    seen = clean()
+    at("machine", "hostname", to=hostname)(seen)
+    assert refusals(seen, RECORD) == [f"wrong machine: this is {hostname}, not vmi2887101"]
+
+
+def test_another_machine_of_the_same_short_name_is_told_by_its_id() -> None:
+    seen = clean()
+    at("machine", to={"hostname": "vmi2887101.example.org", "machine_id": "0"})(seen)
+    assert [why[:30] for why in refusals(seen, RECORD)] == ["wrong machine: its machine-id "]
 
 
 @pytest.mark.parametrize("words", CHANGES)

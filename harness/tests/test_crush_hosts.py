@@ -45,6 +45,8 @@ APART, ROOM = "the copies lie on different machines", "losing one machine leaves
         # A bucket that another platform left keeps its own name.
         (["a", "a-net"], ["a.net"], {"a-net": "a.net"}),
         (["a-b", "a.b"], ["a-b", "a.b"], {"a-b": "a-b", "a.b": "a.b"}),
+        (["A.NET"], ["a"], {"A.NET": "a"}),
+        (["A", "a"], ["a"], {"a": "a"}),
         (["a.org"], ["a.net"], {}),
         (["a"], ["a.net", "a.org"], {}),
         (["a.net", "a.org"], ["a"], {}),

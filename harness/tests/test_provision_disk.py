@@ -112,6 +112,11 @@ def test_the_free_space_after_the_last_partition_becomes_the_new_one() -> None:
     )
 
 
+@pytest.mark.parametrize("hostname", ["m1.contaboserver.net", "M1"])
+def test_a_hostname_in_another_form_is_the_same_machine(hostname: str) -> None:
+    assert asked(replace(SOUND, hostname=hostname)) == asked(SOUND)
+
+
 # --- refusals -----------------------------------------------------------------------------------
 
 
@@ -119,6 +124,8 @@ def test_the_free_space_after_the_last_partition_becomes_the_new_one() -> None:
     ("changes", "because"),
     [
         ({"hostname": "m2"}, "m1 calls itself m2: this is another machine"),
+        ({"hostname": "m2.contaboserver.net"}, "m1 calls itself m2.contaboserver.net: this is an"),
+        ({"hostname": "m11"}, "m1 calls itself m11: this is another machine"),
         ({"machine_id": "other"}, "the machine's id is other, recorded is id"),
         ({"serial": ""}, "serial number is none, recorded is S1"),
         ({"size_bytes": 25 * GIB}, "size in bytes is 26843545600, recorded is 25769803776"),

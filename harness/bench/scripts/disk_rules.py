@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+from harness.facts.hostnames import is_hostname_of
+
 if TYPE_CHECKING:
     # A fact of ``facts_script``: each rule knows the form of its own fact.
     Fact = Any
@@ -93,7 +95,7 @@ def refusals(seen: Facts, recorded: Facts) -> list[str]:
 
 
 def _machine(found: Fact, recorded: Facts) -> Iterable[str]:
-    if found["hostname"] != recorded["machine"]:
+    if not is_hostname_of(found["hostname"], recorded["machine"]):
         yield f"wrong machine: this is {found['hostname']}, not {recorded['machine']}"
     if found["machine_id"] != recorded["machine_id"]:
         yield f"wrong machine: its machine-id is {found['machine_id']}, not the recorded one"
