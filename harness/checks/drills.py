@@ -15,7 +15,7 @@ from harness.checks.claim_contents import written_and_read
 from harness.checks.findings import Finding, Seen, conclude, looks, unknown
 from harness.core.model import Case, Outcome, Verdict
 from harness.facts.claims import MEANWHILE
-from harness.facts.drills import DRILLS, DrillFacts, LoadFacts, RunFacts
+from harness.facts.drills import DRILLS, DrillFacts, FaultFacts, LoadFacts, RunFacts
 from harness.facts.schema import Known, read
 
 # A fault with an immediate undo must be gone this soon after an abort.
@@ -177,13 +177,20 @@ def noticed_in_time(case: Case) -> Verdict:
                         findings.append(Finding(where, f"{wanted}, seen {seen:g} s"))
                 elif "noticed" not in fault:
                     findings.append(unknown(where, f"{wanted}: no observer looked"))
-                elif fault.get("held_s", limit) < limit:
-                    held = f"it was there for {fault['held_s']:g} s only"
+                elif (held_s := _there_for(fault, limit)) < limit:
+                    held = f"it was there for {held_s:g} s only"
                     findings.append(unknown(where, f"{wanted}, and {held}"))
                 else:
                     findings.append(Finding(where, f"{wanted}, and it never did"))
     verdict = _judged(case, findings, "others noticed in time", measured=measured, target=target)
     return _unless(None if target else "this drill requires no observer to notice", verdict)
+
+
+def _there_for(fault: FaultFacts, otherwise: float) -> float:
+    """How long a fault was there for certain: while it is injected, it is not there yet."""
+    if "held_s" not in fault:
+        return otherwise
+    return round(fault["held_s"] - fault.get("inject_s", 0.0), 2)
 
 
 def steady_again(case: Case) -> Verdict:
@@ -202,6 +209,9 @@ def steady_again(case: Case) -> Verdict:
         if run["after"]:
             text = f"expected the steady state within {limit:g} s, seen: {'; '.join(run['after'])}"
             findings.append(Finding(where, text))
+        elif run["steady_s"] > limit:
+            text = "the look that saw the steady state began in time, and ended after "
+            findings.append(unknown(where, f"{text}{run['steady_s']:g} s: {limit:g} s are allowed"))
     proven = f"the steady state was back after {measured.get('steady_again_s', 0):.0f} s"
     target = {"steady_again_s": limit}
     if whole_limit is not None and "whole_again_s" in measured:

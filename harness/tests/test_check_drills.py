@@ -137,7 +137,13 @@ DEFECTS = [
         "expected others to recover within 75 s, seen 75.5 s",
     ),
     (NOTICED, first_fault(noticed={"ceph": 22.0}), "fail", "it never did"),
-    (NOTICED, first_fault(noticed={}, held_s=30.0), "not_proven", "it was there for 30 s only"),
+    (NOTICED, first_fault(noticed={}, held_s=30.8), "not_proven", "it was there for 30 s only"),
+    (
+        NOTICED,
+        first_fault(noticed={"ceph": 22.0}, held_s=92.0, inject_s=4.0),
+        "not_proven",
+        "Kubernetes to notice within 90 s, and it was there for 88 s only",
+    ),
     (
         NOTICED,
         lambda d: d["runs"][0]["faults"][0].pop("noticed"),
@@ -153,6 +159,7 @@ DEFECTS = [
     ),
     (NOTICED, first_fault(noticed={"ceph": 61.0, "kubernetes": 40.0}), "fail", "seen 61 s"),
     (STEADY, first_run(after=["an OSD is down"]), "fail", "an OSD is down"),
+    (STEADY, first_run(steady_s=303.0), "not_proven", "ended after 303 s: 300 s are allowed"),
     (STEADY, first_run(whole_s=301.0), "fail", "every copy of the data in Ceph again within 300 s"),
     (STEADY, first_run(whole_s=None), "not_proven", "that was not seen"),
     *(

@@ -356,10 +356,9 @@ def test_a_build_of_ones_own_is_told_from_the_release_that_it_is_built_from() ->
 def test_a_declared_warning_passes_and_another_one_beside_it_does_not() -> None:
     items = recorded("cluster", now=NOW)
     _raised("HEALTH_WARN", POOL_NEARFULL="1 pool")(items)
-    value = seen(items, "cluster")
+    value, words = seen(items, "cluster"), "declared: POOL_NEARFULL (until Friday's new disks)"
     verdict = judge(CEPH, value, "cluster", {"POOL_NEARFULL": "until Friday's new disks"})
-    assert verdict.outcome is Outcome.PASS
-    assert "beside what is declared: POOL_NEARFULL (until Friday's new disks)" in verdict.reason
+    assert (verdict.outcome, words in verdict.reason) == (Outcome.PASS, True)
     assert judge(CEPH, value, "cluster", {"OSD_DOWN": "a repair"}).outcome is Outcome.FAIL
 
 
