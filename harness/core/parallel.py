@@ -197,8 +197,8 @@ def answer_of(call: Callable[[], T], unless: Callable[[], bool], *, what: str) -
         try:
             return answer.result(timeout=_UNLESS_S)
         except TimeoutError:
-            if answer.done():
-                raise
+            if answer.done():  # the call itself raised it, or has just ended
+                return answer.result()
     raise TimedOut(f"{what}: aborted before it answered")
 
 
@@ -215,8 +215,8 @@ def within(
     try:
         return answer.result(timeout=max(0.0, within_s))
     except TimeoutError:
-        if answer.done():
-            raise
+        if answer.done():  # the call itself raised it, or has just ended
+            return answer.result()
         begin(abandon, name=f"abandon: {what}")
         raise TimedOut(f"{what}: no answer within {within_s:.1f} s") from None
 

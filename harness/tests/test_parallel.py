@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from threading import BoundedSemaphore, Event
 
 import pytest
 
+from harness.core import parallel
 from harness.core.errors import TimedOut, Unreachable
-from harness.core.parallel import answer_of, entering, in_each, side_by_side
+from harness.core.parallel import answer_of, entering, in_each, side_by_side, within
 
 
 def test_each_of_two_calls_may_wait_for_the_other() -> None:
@@ -34,6 +36,32 @@ def test_calls_begin_before_their_answers_are_asked_for() -> None:
     answers = side_by_side({"one": begun.set}, within_s=5)
     assert begun.wait(5)
     assert [it.error for it in answers] == [None]
+
+
+class JustLate(Future[int]):
+    """A call that ends between the deadline and the look whether it has ended."""
+
+    def result(self, timeout: float | None = None) -> int:
+        if timeout is not None:
+            self.set_result(3)
+            raise TimeoutError
+        return super().result()
+
+
+def test_a_call_that_ends_at_its_deadline_has_its_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "begin", lambda *_, **__: JustLate())
+    assert within(1.0, lambda: 0, what="a call", abandon=lambda: None) == 3
+    assert answer_of(lambda: 0, lambda: False, what="a call") == 3
+
+
+def test_a_call_s_own_timeout_is_its_own() -> None:
+    def waits() -> int:
+        raise TimeoutError("of the call")
+
+    with pytest.raises(TimeoutError, match="of the call"):
+        within(5.0, waits, what="a call", abandon=lambda: None)
+    with pytest.raises(TimeoutError, match="of the call"):
+        answer_of(waits, lambda: False, what="a call")
 
 
 def test_a_call_that_raises_and_one_that_is_late_are_errors_beside_an_answer() -> None:

@@ -123,6 +123,22 @@ def test_a_site_is_asked_for_by_its_name() -> None:
     assert (answer.status, answer.body, answer.headers["retry-after"]) == (429, "no", "2")
 
 
+def test_a_page_that_breaks_off_is_not_taken_for_the_whole() -> None:
+    said = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n<html>half"
+    with listening() as server, answering(said, server):
+        entry = EntryPoint("http", port_of(server))
+        with pytest.raises(Unreachable, match=r"IncompleteRead\(10 bytes read, 4990 more expected"):
+            Network().request("GET", HOST, "/", at=HERE, entry=entry)
+
+
+def test_a_long_page_is_read_to_the_first_megabyte() -> None:
+    said = b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n" + bytes(2_000_000)
+    with listening() as server, answering(said, server):
+        entry = EntryPoint("http", port_of(server))
+        answer = Network().request("GET", HOST, "/", at=HERE, entry=entry)
+    assert (len(answer.body), answer.is_whole) == (1 << 20, False)
+
+
 def test_over_https_a_site_is_asked_with_any_certificate(tmp_path: Path) -> None:
     said = b"HTTP/1.1 404 Not Found\r\nContent-Length: 19\r\n\r\n404 page not found\n"
     issued = Authority().issue("TRAEFIK DEFAULT CERT", days=-1)

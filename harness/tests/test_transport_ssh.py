@@ -16,6 +16,7 @@ from harness.core.declared import Machine
 from harness.core.errors import ConfigError, Denied, HostKeyUnknown, TimedOut, Unreachable
 from harness.core.waiting import until
 from harness.settings import SshAccess
+from harness.tests import ssh_server as server
 from harness.tests.ssh_server import SshServer, pin, ssh_server
 from harness.transport import login, ssh
 from harness.transport.ssh import SshShell
@@ -136,6 +137,41 @@ def test_a_connection_lost_while_a_command_runs_is_unreachable(
     threading.Timer(0.5, rig[0].drop_connections).start()
     with pytest.raises(Unreachable, match="connection lost"):
         shell.run("m1", ("sleep", "5"), within_s=10)
+
+
+def test_a_connection_that_is_just_being_lost_is_not_taken_for_a_command_s_end(
+    rig: tuple[SshServer, SshAccess, Machine], shell: SshShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paramiko closes the channels of a lost connection before it calls it inactive."""
+    unlink, told = vars(paramiko.Channel)["_unlink"], threading.Event()
+
+    def then_wait(channel: paramiko.Channel) -> None:
+        unlink(channel)
+        assert channel.get_transport().server_mode or told.wait(10)
+
+    monkeypatch.setattr(paramiko.Channel, "_unlink", then_wait)
+    try:
+        with pytest.raises(Unreachable, match="connection lost while sh ran"):
+            shell.run(
+                "m1", ("sh", "-c", "echo half; sleep 5"), hear=lambda _: rig[0].drop_connections()
+            )
+    finally:
+        told.set()
+
+
+def test_an_output_that_breaks_off_after_the_status_is_not_taken_for_the_whole(
+    rig: tuple[SshServer, SshAccess, Machine], shell: SshShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """sshd sends the status when the command ends, and what is left of its output after that."""
+
+    def break_off(channel: paramiko.Channel, *_: object) -> None:
+        channel.sendall(b"half of it")
+        channel.send_exit_status(0)
+        rig[0].drop_connections()
+
+    monkeypatch.setattr(server, "_execute", break_off)
+    with pytest.raises(Unreachable, match="connection lost while cat ran"):
+        shell.run("m1", ("cat", "/etc/hostname"))
 
 
 def test_an_unknown_host_key_is_refused_with_its_fingerprint(

@@ -73,7 +73,7 @@ def get(url: str, credentials: Credentials | None, *, within_s: float) -> Answer
             response = connection.getresponse()
             return Answer(
                 status=response.status,
-                body=response.read(_API_BYTES).decode(errors="replace"),
+                body=_begin_of(response, _API_BYTES)[0].decode(errors="replace"),
                 certificate=ssl.DER_cert_to_PEM_cert(shown),
             )
 
@@ -86,6 +86,16 @@ def get(url: str, credentials: Credentials | None, *, within_s: float) -> Answer
         because="the certificate is not signed by the authority in the kubeconfig, or not for this "
         "address: ",
     )
+
+
+def _begin_of(response: http.client.HTTPResponse, most: int) -> tuple[bytes, bool]:
+    """So many bytes of a body, and whether it is whole; IncompleteRead if it breaks off."""
+    body = response.read(most)
+    is_whole = not response.read(1)
+    # http.client takes the end of a connection for the end of a body, of whatever length.
+    if is_whole and response.length:
+        raise http.client.IncompleteRead(body, response.length)
+    return body, is_whole
 
 
 def tls_context(credentials: Credentials | None) -> ssl.SSLContext:
@@ -201,8 +211,7 @@ class Network:
                 sent = {"Host": entry.host(host), **(headers or {})}
                 connection.request(method, path, body=body, headers=sent)
                 response = connection.getresponse()
-                page = response.read(_PAGE_BYTES)
-                is_whole = not response.read(1)
+                page, is_whole = _begin_of(response, _PAGE_BYTES)
                 headers_of = tuple(response.getheaders())
                 return Response(response.status, headers_of, page, is_whole)
 

@@ -199,8 +199,7 @@ class _Connection:
             raise Unreachable(f"{self._where}: connection lost: {error}") from error
         took_s = time.monotonic() - started
         channel.close()
-        transport = channel.get_transport()
-        if status < 0 and not transport.is_active():
+        if _is_cut_off(channel, status):
             raise Unreachable(f"{self._where}: connection lost while {argv[0]} ran")
         done = Completed(
             status=status,
@@ -210,6 +209,18 @@ class _Connection:
         )
         must_be_root(self._access.user, done, self._where)
         return done
+
+
+def _is_cut_off(channel: paramiko.Channel, status: int) -> bool:
+    """True if the connection was lost before the end of the output, or before the status.
+
+    sshd may send the status before the rest of the output, and then the end of the output. A
+    command that a signal ended has no status. Paramiko closes the channels of a lost connection
+    before it calls the connection inactive.
+    """
+    transport = channel.get_transport()
+    is_lost = transport.saved_exception is not None or not transport.is_active()
+    return not channel.eof_received or (status < 0 and is_lost)
 
 
 def _converse(
