@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -118,6 +119,22 @@ def test_a_server_that_dribbles_costs_the_deadline_and_no_more(
     with pytest.raises(TimedOut):
         kube.get("/x", within_s=0.5)
     assert time.monotonic() - began < 3
+
+
+def test_a_server_that_hangs_up_during_tls_is_not_one_of_another_authority(
+    api: ApiServer, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        url = f"https://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(Unreachable, match="EOF occurred"):
+            ApiKube(write_kubeconfig(tmp_path / "stopped", url, api.authority.pem)).get("/x")
 
 
 def test_another_authority_is_denied(api: ApiServer, tmp_path: Path) -> None:

@@ -147,6 +147,16 @@ def test_over_https_a_site_is_asked_with_any_certificate(tmp_path: Path) -> None
     assert (answer.status, answer.body) == (404, "404 page not found\n")
 
 
+def test_a_server_that_hangs_up_during_tls_has_refused_nothing() -> None:
+    """As an ingress does that is being stopped: that says nothing about its certificates."""
+    with listening() as server:
+        at = port_of(server)
+        with answering(b"", server), pytest.raises(Unreachable, match="ended during TLS"):
+            Network().certificate(HOST, at=HERE, port=at)
+        with answering(b"", server), pytest.raises(Unreachable, match="ended during TLS"):
+            Network().get(HOST, "/", at=HERE, entry=EntryPoint("https", at))
+
+
 def test_a_server_that_speaks_no_tls_is_not_asked_over_it() -> None:
     with listening() as server, answering(b"hello, this is plain\r\n", server):
         entry = EntryPoint("https", port_of(server))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -331,7 +332,7 @@ def _load(kubeconfig: Path) -> Configuration:
 
 def _from_failure(what: str, error: Exception, kubeconfig: Path, within_s: float) -> TransportError:
     """The harness's error for a call without an answer."""
-    if isinstance(error, urllib3.exceptions.SSLError):
+    if isinstance(error.args[0] if error.args else None, ssl.SSLCertVerificationError):
         return Denied(
             f"{what}: the API's certificate is not signed by the authority in the kubeconfig: "
             f"{error}",

@@ -127,6 +127,8 @@ def answered(
     """
     try:
         return within(within_s, call, what=what, abandon=lambda: hang_up(connection()))
+    except ssl.SSLEOFError as error:  # no refusal: a server that is stopped hangs up, too
+        raise Unreachable(f"{what}: the connection ended during TLS") from error
     except refusal as error:
         says = getattr(error, "verify_message", "") or error
         raise Denied(f"{what}: {because}{says}") from error
