@@ -78,6 +78,15 @@ def test_an_order_to_go_back_trusts_no_share_that_the_front_reads(
     assert [it.back_s for it in moved.returns] == [None]
 
 
+def test_a_new_platform_that_limits_is_still_there_while_it_answers_429() -> None:
+    there = [Answer(it, 0.01, (SOURCE, TARGET)[it % 2]) for it in range(400)]
+    limited = [it._replace(is_limited=it.side == TARGET) for it in there]
+    assert shown_since(limited, 0, 50) is None
+    assert shown_since(limited, 50, 0) == 0.0
+    by_the_front = [it._replace(side=None) if it.is_limited else it for it in limited]
+    assert shown_since(by_the_front, 0, 50) == 0.0
+
+
 @dataclass
 class Racing:
     """Two hundred answers of the old platform; a request amid them ends between any two looks."""
