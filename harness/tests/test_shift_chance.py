@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 import pytest
+from pydantic import ValidationError
 
 from harness.checks.shift import CHECKS
 from harness.checks.shift_answers import errors_ended, is_front_sick, needed_after
@@ -245,3 +246,15 @@ def test_a_standstill_is_known_before_the_pulse_has_noted_it() -> None:
         late.may_go_on.set()
         until(lambda: sampler._stalls, within_s=30, every_s=0.05, what="its note")
         assert sampler.stalled_s(0.0) > 0.5
+
+
+def test_an_answer_that_is_noted_late_hides_none_that_came_before_it() -> None:
+    sampler = Sampler(lambda _: Answer(0.0, 0.0, SOURCE), PAGES, 10)
+    broken = Answer(10.001, 0.001, None, "NotListening")
+    sampler._answers = [broken, Answer(9.99, 0.005, SOURCE), Answer(10.01, 0.005, SOURCE)]
+    assert [it.at for it in sampler.since(10.0)] == [10.001, 10.01]
+
+
+def test_a_ledger_is_not_silent_for_want_of_one_write() -> None:
+    with pytest.raises(ValidationError, match="must have room for 3 writes"):
+        Declared.model_validate({**DECLARED, "writes_per_s": 0.05, "silent_s": 30})
