@@ -20,6 +20,7 @@ from harness.checks.shift_answers import (
     failing,
     in_words,
     is_front_sick,
+    is_limited,
     is_target_sick,
     quality,
     shows,
@@ -68,7 +69,10 @@ def _shares(shift: Shift) -> Iterator[Finding]:
         elif measured is None:
             yield unknown(where, "there was no answer")
         elif step.shown_s is None or not shows(step.share, window.target.answers, window.named):
-            yield Finding(where, f"expected {step.share} % of the answers, seen {measured:.1f} %")
+            text = f"expected {step.share} % of the answers, seen {measured:.1f} %"
+            # One side may limit alone: what it refused is missing there.
+            is_cut = is_limited(window, shift.rules)
+            yield unknown(where, f"{text}, without 429") if is_cut else Finding(where, text)
         if window.nameless:
             yield unknown(
                 where, f"{window.nameless} good answers name no side: `side:` does not know them"

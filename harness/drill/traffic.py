@@ -195,7 +195,8 @@ def quarters(events: Iterable[Event]) -> list[dict[str, float]]:
     peace_from: int | None = 0
     for what, who, number, at in events:
         if what == MARK and who == FAULT:
-            peace_from = None
+            # What is on its way waits for the fault.
+            peace_from, sent = None, {}
         elif what == MARK and who == HEALED_MARK:
             peace_from = at + _PEACE_AFTER_US
         elif what == INVOKE and peace_from is not None and at >= peace_from:

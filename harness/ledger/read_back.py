@@ -107,6 +107,8 @@ def judge(
             by, _, began_us = file.readline().rpartition("\t")
         reading = Reading(by=by, began_us=int(began_us), found=_found(path))
         readings.setdefault(kind_of(by), []).append(reading)
+    for of_kind in readings.values():
+        of_kind.sort(key=lambda it: it.began_us)  # the tenth writer is not the second one
     book = HistoryReader(folder / "book")
     found = results(book, readings, wall_s=book.wall_s)
     of_all = []

@@ -56,10 +56,10 @@ def shown_since(
 
     None of the requests that were sent between those that show it may be ``pending``: a platform
     that hangs would be missing. An error that names no side counts as the new platform's: going
-    back is not over before these end.
+    back is not over before these end. A 429 counts if it names its side: the front led it there.
     """
     sent = sorted(answers, key=lambda it: it.at)
-    told = [it for it in sent if not it.is_limited and (it.side or it.error)]
+    told = [it for it in sent if it.side or it.error]
     needed = answers_needed(share, former)
     targets = [0, *accumulate(int(it.side != SOURCE) for it in told)]
     for first in range(len(told) - needed + 1):

@@ -29,6 +29,8 @@ _JSON = {"Content-Type": "application/json"}
 # Enough that a side that never answers slows the other's requests little.
 _MOST_AT_ONCE = 64
 _PULSE_S = 0.2
+# A thread may wait for its turn between the end of a request and its note.
+_NOTED_WITHIN_S = 1.0
 
 
 class Answer(NamedTuple):
@@ -164,7 +166,9 @@ class Sampler:
         return max(noted, default=0.0) if now_s <= _PULSE_S else max(round(now_s, 2), *noted, 0.0)
 
     def since(self, moment: float) -> Sequence[Answer]:
-        newest = takewhile(lambda it: it.at + it.took_s >= moment, reversed(self._answers))
+        # An answer that came before may be noted after some that came later.
+        begin = moment - _NOTED_WITHIN_S
+        newest = takewhile(lambda it: it.at + it.took_s >= begin, reversed(self._answers))
         return [it for it in newest if it.at >= moment][::-1]
 
     @contextmanager

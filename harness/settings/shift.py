@@ -22,6 +22,8 @@ PROVES = ("W9-SHIFT", "W9-ROLLBACK")
 SHARE = "{share}"
 # A p99 of fewer answers is that of one of them.
 P99_NEEDS = 100
+# A ledger is silent when so many writes of a kind in a row have no answer.
+_WRITES_UNHEARD = 3
 Share = Annotated[int, Field(ge=1, le=100)]
 Part = Annotated[float, Field(gt=0, lt=0.5)]
 
@@ -309,6 +311,15 @@ class Shift(Frozen):
             raise ValueError("the last of `steps:` must be 100")
         if (len(self.steps) == 1) != (self.because is not None):
             raise ValueError("say `because:` why 100 is the only step, and only then")
+        return self
+
+    @model_validator(mode="after")
+    def _writes_are_heard(self) -> Self:
+        if self.silent_s * self.writes_per_s < _WRITES_UNHEARD:
+            raise ValueError(
+                f"`silent_s:` must have room for {_WRITES_UNHEARD} writes: a single late one would "
+                "bring the share back"
+            )
         return self
 
     @model_validator(mode="after")

@@ -108,6 +108,12 @@ def limits_the_front(it: Any) -> None:
     it.update(ordered=[50], steps=[step], returns=[{**it["returns"][0], "from_share": 50}])
 
 
+def limits_more(it: Any) -> None:
+    """The same front, when most of what goes to the second one is limited."""
+    limits_the_front(it)
+    it["steps"][0]["window"] |= {"front": side(873), "target": side(100), "limited": 666}
+
+
 def writes(source: int, target: int, *failed: str, nameless: int = 0, limited: int = 0) -> Change:
     """So many answers to writes through the front; two at once ``failed`` on these sides."""
     sides = {"source": side(source, None), "target": side(target, None)}
@@ -147,6 +153,7 @@ def stopped_early(it: Any) -> None:
             "3 good answers name no side",
         ),
         (SHARES, lambda it: it["steps"][0].update(shown_s=None), Outcome.FAIL, "expected 10 %"),
+        (SHARES, limits_more, Outcome.NOT_PROVEN, "seen 11.5 %, without 429"),
         (SHARES, goes_back_at_once, Outcome.PASS, "each share was measured"),
         (GOOD, fails_at(1), Outcome.FAIL, "seen 10 of 30 failed (status 502: 10)"),
         (GOOD, fails_at(0), Outcome.FAIL, "0 % was back after 2.0 s"),

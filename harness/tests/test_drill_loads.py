@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from harness.drill.traffic import AGAIN, HEALED_MARK, Marked, NoLoad
+from harness.drill.traffic import AGAIN, HEALED_MARK, Marked, NoLoad, quarters
+from harness.ledger.history import INVOKE, MARK, OK, Event
 from harness.ledger.result import FAULT
 from harness.load.results import Histogram, Results
 from harness.load.running import Running
@@ -80,3 +81,16 @@ def test_a_load_that_never_began_and_none_at_all_are_told_apart() -> None:
     value: Any = Marked(cast("Running", FakeRunning(began=False))).outcome()
     assert value == {"phases": {}, "troubles": ["the load never began"]}
     assert NoLoad().outcome() is None
+
+
+def test_a_write_that_a_fault_met_on_its_way_is_no_latency_without_a_fault() -> None:
+    us = 1_000_000
+    events: list[Event] = [
+        (INVOKE, "postgres/0", 0, 0),
+        (MARK, FAULT, 0, 1 * us),
+        (OK, "postgres/0", 0, 31 * us),
+        (MARK, HEALED_MARK, 0, 40 * us),
+        (INVOKE, "postgres/0", 1, 71 * us),
+        (OK, "postgres/0", 1, 71 * us + 10_000),
+    ]
+    assert [it for it in quarters(events) if it] == [{"postgres": 10.0}]

@@ -179,6 +179,18 @@ def test_a_reading_is_tried_again_and_only_a_whole_one_counts(tmp_path: Path) ->
     assert [it.name for it in (tmp_path / "ledger").glob("*.found")] == ["memory-0.found"]
 
 
+def test_the_last_reading_is_the_latest_and_not_the_last_by_name(tmp_path: Path) -> None:
+    """The write is gone when the eleventh writer reads, whose file comes before the third one's."""
+    there: list[Found] = []
+    writers = [Memory(f"memory/{number}", there) for number in range(11)]
+    writers[10].reads = there.clear
+    with closing(books(tmp_path, *writers)) as made:
+        made.start()
+        wait_for(made, 20)
+        result = made.tally()["memory"]
+    assert (result.lost, result.found) == (result.ok, 0)
+
+
 def test_what_nobody_can_read_is_said_with_why(tmp_path: Path) -> None:
     def reads() -> None:
         raise ConnectionResetError("by peer")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 import pytest
+from pydantic import ValidationError
 
 from harness.checks.shift import CHECKS
 from harness.checks.shift_answers import errors_ended, is_front_sick, needed_after
@@ -76,6 +77,15 @@ def test_an_order_to_go_back_trusts_no_share_that_the_front_reads(
     world = World(share=1, lags=0.5, stuck=True, was_set=[reads])
     moved = world.mover(Order(shares=(0,), rehearsal=False)).move()
     assert [it.back_s for it in moved.returns] == [None]
+
+
+def test_a_new_platform_that_limits_is_still_there_while_it_answers_429() -> None:
+    there = [Answer(it, 0.01, (SOURCE, TARGET)[it % 2]) for it in range(400)]
+    limited = [it._replace(is_limited=it.side == TARGET) for it in there]
+    assert shown_since(limited, 0, 50) is None
+    assert shown_since(limited, 50, 0) == 0.0
+    by_the_front = [it._replace(side=None) if it.is_limited else it for it in limited]
+    assert shown_since(by_the_front, 0, 50) == 0.0
 
 
 @dataclass
@@ -236,3 +246,15 @@ def test_a_standstill_is_known_before_the_pulse_has_noted_it() -> None:
         late.may_go_on.set()
         until(lambda: sampler._stalls, within_s=30, every_s=0.05, what="its note")
         assert sampler.stalled_s(0.0) > 0.5
+
+
+def test_an_answer_that_is_noted_late_hides_none_that_came_before_it() -> None:
+    sampler = Sampler(lambda _: Answer(0.0, 0.0, SOURCE), PAGES, 10)
+    broken = Answer(10.001, 0.001, None, "NotListening")
+    sampler._answers = [broken, Answer(9.99, 0.005, SOURCE), Answer(10.01, 0.005, SOURCE)]
+    assert [it.at for it in sampler.since(10.0)] == [10.001, 10.01]
+
+
+def test_a_ledger_is_not_silent_for_want_of_one_write() -> None:
+    with pytest.raises(ValidationError, match="must have room for 3 writes"):
+        Declared.model_validate({**DECLARED, "writes_per_s": 0.05, "silent_s": 30})
