@@ -124,10 +124,45 @@ def test_a_connection_on_which_no_session_opens_is_left_for_a_new_one(
         first = shell._connections["m1"]._client
         assert first is not None
         transport = first.get_transport()
-        monkeypatch.setattr(transport, "open_session", _never)
+        monkeypatch.setattr(transport, "open_channel", _never)
         assert shell.run("m1", ("echo", "fresh"), within_s=5).stdout == "fresh\n"
         assert running.result().stdout == "up\ndone\n"
     assert rig[0].logins == 2
+
+
+@pytest.fixture
+def stuck(shell: SshShell) -> Iterator[None]:
+    """A connection that takes no more bytes for a while, as when its machine is frozen."""
+    shell.run("m1", ("true",))
+    client = shell._connections["m1"]._client
+    assert client is not None
+    sending = vars(client.get_transport())["clear_to_send_lock"]
+    sending.acquire()
+    release = threading.Timer(6, sending.release)
+    release.start()
+    yield
+    release.cancel()
+    if sending.locked():
+        sending.release()
+
+
+@pytest.mark.usefixtures("stuck")
+def test_a_connection_that_takes_no_bytes_is_left_for_a_new_one(
+    rig: tuple[SshServer, SshAccess, Machine], shell: SshShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh, "_PROMPT_S", 0.3)
+    assert shell.run("m1", ("echo", "fresh")).stdout == "fresh\n"
+    assert rig[0].logins == 2
+
+
+@pytest.mark.usefixtures("stuck")
+def test_a_connection_that_takes_no_bytes_costs_a_tunnel_its_deadline_and_no_more(
+    shell: SshShell,
+) -> None:
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match="opening a channel"):
+        shell.open_channel("m1", "127.0.0.1", 9, within_s=0.5)
+    assert time.monotonic() - began < 4
 
 
 def test_a_connection_lost_while_a_command_runs_is_unreachable(

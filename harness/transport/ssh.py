@@ -117,14 +117,11 @@ class _Connection:
     def open_channel(self, address: str, port: int, within_s: float) -> paramiko.Channel:
         deadline = time.monotonic() + within_s
         client, transport = self._connected(deadline)
-        left_s = max(0.1, deadline - time.monotonic())
         try:
-            return transport.open_channel(
-                "direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=left_s
-            )
+            return self._opened(transport, deadline, "direct-tcpip", (address, port))
         except paramiko.ChannelException as error:
             raise NotListening(f"{self._where}: cannot reach {address}:{port}: {error}") from error
-        except (paramiko.SSHException, EOFError, OSError) as error:
+        except (paramiko.SSHException, EOFError, OSError, TimedOut) as error:
             # Silence may be that of the address: then others still use this connection.
             if not transport.is_active():
                 self._retire(client)
@@ -151,12 +148,28 @@ class _Connection:
     def _open_session(self, deadline: float) -> paramiko.Channel:
         client, transport = self._connected(deadline)
         try:
-            return transport.open_session(timeout=max(0.1, deadline - time.monotonic()))
+            return self._opened(transport, deadline, "session")
         except paramiko.ChannelException as error:
             raise Unreachable(f"{self._where}: sshd refused a session: {error}") from error
-        except (paramiko.SSHException, EOFError, OSError) as error:
+        except (paramiko.SSHException, EOFError, OSError, TimedOut) as error:
             self._retire(client)
             raise Unreachable(f"{self._where}: no session: {error}") from error
+
+    def _opened(
+        self,
+        transport: paramiko.Transport,
+        deadline: float,
+        kind: str,
+        to: tuple[str, int] | None = None,
+    ) -> paramiko.Channel:
+        """A new channel; paramiko's own limit begins only when its request has been sent."""
+        left_s = max(0.1, deadline - time.monotonic())
+        return within(
+            left_s,
+            lambda: transport.open_channel(kind, to, ("127.0.0.1", 0), timeout=left_s),
+            what=f"{self._where}: opening a channel",
+            abandon=lambda: None,
+        )
 
     def _connected(self, deadline: float) -> tuple[paramiko.SSHClient, paramiko.Transport]:
         if not self._connecting.acquire(timeout=max(0.0, deadline - time.monotonic())):
