@@ -227,8 +227,9 @@ def _ways_back(shift: Shift, within_s: float) -> Iterator[Finding]:
             yield Finding(where, text)
         for who in back.left_behind:
             yield Finding(where, f"{who} is still served by the new platform")
-    if isinstance(shift.sessions, Unknown):
-        yield unknown("the visitors", shift.sessions.error)
+        for who in back.unserved:
+            yield unknown(where, f"{who} got no good answer once {back.to_share} % was back")
+    yield from _not_followed(shift)
     yield from _at_the_end(shift)
     rehearsed = {it.from_share for it in shift.returns}
     missing = [it for it in shift.ordered if it and it not in rehearsed]
@@ -237,6 +238,15 @@ def _ways_back(shift: Shift, within_s: float) -> Iterator[Finding]:
         yield unknown(_at(missing[0]), f"the way back from there was not rehearsed{because}")
     elif not shift.returns:
         yield unknown("the way back", "it was not taken")
+
+
+def _not_followed(shift: Shift) -> Iterator[Finding]:
+    """The visitors of whom is not known that they came back."""
+    if isinstance(shift.sessions, Unknown):
+        yield unknown("the visitors", shift.sessions.error)
+    elif shift.sessions is not None:
+        for who, why in shift.sessions.lost.items():
+            yield unknown(who, f"logged out {why}, and not followed back")
 
 
 def _at_the_end(shift: Shift) -> Iterator[Finding]:

@@ -106,7 +106,8 @@ class Return:
     ``first_error_s`` is the time from the step's first error to the decision; None without one.
     ``set_s`` is the time from the decision until the front had the command, ``back_s`` until the
     first of the answers that show the safe share; None: they never did. ``after`` are the answers
-    since then, or since the decision; ``left_behind`` the sessions that the target still served.
+    since then, or since the decision; ``left_behind`` the sessions that the target still served,
+    ``unserved`` those that got no good answer.
     """
 
     from_share: int
@@ -117,6 +118,7 @@ class Return:
     back_s: float | None
     after: Window | None
     left_behind: tuple[str, ...] = ()
+    unserved: tuple[str, ...] = ()
 
     @property
     def is_unseen(self) -> bool:

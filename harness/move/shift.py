@@ -58,7 +58,7 @@ class Followed(Protocol):
 
     def changed(self) -> None: ...
     def on_target(self, since: float) -> tuple[str, ...]: ...
-    def all_served(self, since: float) -> bool: ...
+    def unserved(self, since: float) -> tuple[str, ...]: ...
     def result(self) -> Sessions: ...
 
 
@@ -328,6 +328,8 @@ class Mover:
         elif look_on:
             # From now on: the first of the answers that show the share are of the change.
             after = self._evidence.errors_end(self._steps[-1].window)
+        is_none = shown is not None and not share
+        left_behind, unserved = self._followed_back() if is_none else ((), ())
         self._returns.append(
             Return(
                 from_share=left,
@@ -337,7 +339,8 @@ class Mover:
                 set_s=set_s,
                 back_s=None if shown is None else round(shown - decided, 2),
                 after=after,
-                left_behind=() if shown is None or share else self._left_behind(),
+                left_behind=left_behind,
+                unserved=unserved,
             )
         )
 
@@ -360,20 +363,20 @@ class Mover:
         self._note_change()
         return round(time.monotonic() - decided, 3)
 
-    def _left_behind(self) -> tuple[str, ...]:
-        """The visitors whom the target serves although the share is 0.
+    def _followed_back(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The visitors whom the target serves although the share is 0, and those without an answer.
 
         The first of the answers that showed it may have come just before the front followed, by
         chance, and a visitor's request between them met the share before.
         """
         visitors, since = self.visitors, time.monotonic()
         if visitors is None:
-            return ()
+            return (), ()
         with suppress(TimedOut):
             until(
-                lambda: visitors.all_served(since),
+                lambda: not visitors.unserved(since),
                 within_s=_SERVED_WITHIN_S,
                 every_s=LOOK_EVERY_S,
                 what="an answer to each visitor",
             )
-        return visitors.on_target(since)
+        return visitors.on_target(since), visitors.unserved(since)

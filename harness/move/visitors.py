@@ -86,9 +86,9 @@ class Visitors:
         """The visitors whose newest good answer since then came from the target."""
         return tuple(it.name for it in self._all if it.served_at >= since and it.side == TARGET)
 
-    def all_served(self, since: float) -> bool:
-        """True if each visitor has had a good answer since then, or is logged out."""
-        return all(it.lost or it.served_at >= since for it in self._all)
+    def unserved(self, since: float) -> tuple[str, ...]:
+        """The visitors without a good answer since then; not those who are logged out."""
+        return tuple(it.name for it in self._all if not it.lost and it.served_at < since)
 
     def answers(self, most: int = 0) -> Window:
         """The answers to the visitors' pages so far, or at most so many of the newest.
@@ -104,9 +104,7 @@ class Visitors:
             requests=sum(it.requests for it in self._all),
             failed=sum(it.failed for it in self._all),
             lost={it.name: it.lost for it in self._all if it.lost},
-            silent=tuple(
-                it.name for it in self._all if not it.lost and it.served_at < self._changed_at
-            ),
+            silent=self.unserved(self._changed_at),
             renewed=sum(it.account.renewed for it in self._all),
             answers=self.answers(),
         )

@@ -77,8 +77,9 @@ class Sampling(Frozen):
 
     # Requests a second, beside those of customers.
     per_s: float = Field(default=50, ge=5, le=1000)
-    # A request without an answer after this time has failed.
-    timeout_s: float = Field(default=5, gt=0, le=60)
+    # A request without an answer after this time has failed. A harness that stands still for less
+    # than a second must not make one late.
+    timeout_s: float = Field(default=5, ge=2, le=60)
     # A round of the test is undecided after so many answers of one side.
     most: int = Field(default=20_000, ge=100)
     # A step lasts at least this long.
@@ -149,8 +150,8 @@ class Visitors(Frozen):
     headers: Mapping[str, str] = {}
     # A text in that page that a log-in form does not contain.
     says: str = Field(min_length=1)
-    # The seconds between two requests of one visitor.
-    every_s: float = Field(default=2, gt=0)
+    # The seconds between two requests of one visitor; a way back waits for one of each.
+    every_s: float = Field(default=2, gt=0, le=60)
     # The seconds after which the platform itself ends a session. A visitor logs in anew then; being
     # logged out before is a lost session. Without it, a session lasts all the way.
     lasts_s: float | None = None

@@ -163,6 +163,7 @@ class FakeVisitors:
     """Visitors, of whom some stay on the new platform."""
 
     behind: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
     lost: Mapping[str, str] = field(default_factory=dict)
 
     def changed(self) -> None:
@@ -172,8 +173,9 @@ class FakeVisitors:
         assert since
         return self.behind
 
-    def all_served(self, since: float) -> bool:
-        return bool(since)
+    def unserved(self, since: float) -> tuple[str, ...]:
+        assert since
+        return self.silent
 
     def result(self) -> Sessions:
         return Sessions(visitors=3, requests=30, failed=0, lost=self.lost, silent=())

@@ -46,6 +46,7 @@ class Simulated:
     sent: float = 1000.0
     served: dict[int, tuple[float, str]] = field(default_factory=dict)
     visited: float = 1000.0
+    visitor: int = 0
 
     # --- the time ---
 
@@ -107,11 +108,9 @@ class Simulated:
 
     def visit(self) -> None:
         while self.visited < self.now:
-            for number in range(VISITORS):
-                at = self.visited + _EVERY_S * number / VISITORS
-                if at < self.now:
-                    self.served[number] = (at, self.side(at))
-            self.visited += _EVERY_S
+            self.served[self.visitor] = (self.visited, self.side(self.visited))
+            self.visitor = (self.visitor + 1) % VISITORS
+            self.visited += _EVERY_S / VISITORS
 
     def changed(self) -> None:
         self.visit()
@@ -124,9 +123,10 @@ class Simulated:
             if at >= since and side == TARGET
         )
 
-    def all_served(self, since: float) -> bool:
+    def unserved(self, since: float) -> tuple[str, ...]:
         self.visit()
-        return len(self.served) == VISITORS and all(at >= since for at, _ in self.served.values())
+        late = (it for it in range(VISITORS) if self.served.get(it, (0.0, ""))[0] < since)
+        return tuple(f"visitor {number}" for number in late)
 
     def result(self) -> Sessions:
         return Sessions(visitors=VISITORS, requests=1, failed=0, lost={}, silent=())

@@ -228,6 +228,18 @@ def stopped_early(it: Any) -> None:
         ),
         (
             BACK,
+            lambda it: it["returns"][0].update(unserved=["visitor 2"]),
+            Outcome.NOT_PROVEN,
+            "visitor 2 got no good answer once 0 % was back",
+        ),
+        (
+            BACK,
+            lambda it: it["sessions"].update(lost={"visitor 3": "at 10 %: status 302"}),
+            Outcome.NOT_PROVEN,
+            "visitor 3: logged out at 10 %: status 302, and not followed back",
+        ),
+        (
+            BACK,
             lambda it: it.update(sessions={"error": "visitor 1 did not get its page"}),
             Outcome.NOT_PROVEN,
             "the visitors: visitor 1 did not get its page",

@@ -274,6 +274,18 @@ def test_going_back_alone_needs_no_judgement_of_the_present() -> None:
     assert judged(BACK, moved).outcome is Outcome.FAIL
 
 
+def test_visitors_who_get_no_answer_any_more_do_not_prove_the_way_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A sticky cookie leads one to the new platform, which is dead: it never serves it again."""
+    monkeypatch.setattr("harness.move.shift._SERVED_WITHIN_S", 0.0)
+    mover = World().mover(Order(shares=(10,), rehearsal=True))
+    mover.visitors = FakeVisitors(silent=("visitor 2",))
+    moved = mover.move()
+    assert [it.unserved for it in moved.returns] == [("visitor 2",)]
+    assert judged(BACK, moved).outcome is Outcome.NOT_PROVEN
+
+
 def test_a_share_that_is_there_already_is_not_taken_again() -> None:
     world = World(share=50)
     moved = world.mover(STAYS).move()

@@ -258,3 +258,8 @@ def test_an_answer_that_is_noted_late_hides_none_that_came_before_it() -> None:
 def test_a_ledger_is_not_silent_for_want_of_one_write() -> None:
     with pytest.raises(ValidationError, match="must have room for 3 writes"):
         Declared.model_validate({**DECLARED, "writes_per_s": 0.05, "silent_s": 30})
+
+
+def test_a_harness_that_stands_still_for_less_than_a_second_makes_no_answer_late() -> None:
+    with pytest.raises(ValidationError, match="greater than or equal to 2"):
+        Declared.model_validate({**DECLARED, "sampling": {"timeout_s": 1}})
