@@ -136,10 +136,13 @@ class Page:
         return self._asked
 
     def _next(self, method: str, deadline: float) -> Object:
+        late = TimedOut(f"the browser: {method} was not answered in time")
+        if time.monotonic() > deadline:  # events may come without end
+            raise late
         while b"\0" not in self._unread:
             ready, _, _ = select.select([self._from], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
-                raise TimedOut(f"the browser: {method} was not answered in time")
+                raise late
             read = os.read(self._from, 1 << 20)
             if not read:
                 raise Unreachable("the browser has ended")
