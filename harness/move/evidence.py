@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
-from math import ceil
+from math import ceil, log
 
 from harness.checks.shift_answers import is_front_sick, needed_after, shows, tells_apart
 from harness.core.errors import TimedOut
@@ -32,6 +32,8 @@ _EXPECTED_OF_FORMER = 15
 # The least share, in percent.
 _LEAST_SHARE = 1
 _LEAST, _MOST = 100, 2000
+# Where a share is 0, an answer of the other side is this likely: not impossible.
+_NEVER = 0.0005
 
 
 def answers_needed(share: int, former: int) -> int:
@@ -67,8 +69,22 @@ def shown_since(
         if any(begun <= it <= ended for it in pending):
             continue
         if shows(share, targets[first + needed] - targets[first], needed):
-            return begun
+            are_targets = [it.side != SOURCE for it in told[: first + needed]]
+            return told[max(first, _turned(are_targets, share, former))].at
     return None
+
+
+def _turned(are_targets: Sequence[bool], share: int, former: int) -> int:
+    """From which of the answers on the share is likelier than the former one.
+
+    Many of those that show a share of one half may be from before it: their number is not exact.
+    """
+    if share == former:
+        former = abs(share - _LEAST_SHARE)
+    now, then = (min(max(it / 100, _NEVER), 1 - _NEVER) for it in (share, former))
+    likelier = {True: log(now / then), False: log((1 - now) / (1 - then))}
+    sums = [0.0, *accumulate(likelier[it] for it in are_targets)]
+    return min(range(len(are_targets)), key=lambda it: sums[it])
 
 
 @dataclass(frozen=True)

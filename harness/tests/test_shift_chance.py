@@ -62,9 +62,9 @@ def test_a_front_that_follows_shows_its_share(share: int, former: int) -> None:
     late = 0
     for _ in range(300):
         before = divided(chance, former, 5 * PER_S)
-        after = divided(chance, share, needed + 500, begin=5 * PER_S)
+        after = divided(chance, share, needed + 1000, begin=5 * PER_S)
         shown = shown_since(before + after, share, former)
-        late += shown is None or shown > 5.0 + 500 / PER_S
+        late += shown is None or shown > 5.0 + 1000 / PER_S
     assert late <= 3
 
 
@@ -79,11 +79,25 @@ def test_an_order_to_go_back_trusts_no_share_that_the_front_reads(
     assert [it.back_s for it in moved.returns] == [None]
 
 
+@pytest.mark.parametrize(("share", "former"), [(50, 5), (50, 10), (10, 50), (100, 50), (0, 50)])
+def test_a_share_shows_from_about_the_change_on_and_not_from_long_before(
+    share: int, former: int
+) -> None:
+    """Answers from before it would be missing in the measured share of a short step."""
+    chance, early = Random(share * 1000 + former), 0
+    for _ in range(300):
+        before = divided(chance, former, 200)
+        shown = shown_since(before + divided(chance, share, 200, begin=200), share, former)
+        assert shown is not None
+        early += shown < (200 - 30) / PER_S
+    assert early <= 3
+
+
 def test_a_new_platform_that_limits_is_still_there_while_it_answers_429() -> None:
     there = [Answer(it, 0.01, (SOURCE, TARGET)[it % 2]) for it in range(400)]
     limited = [it._replace(is_limited=it.side == TARGET) for it in there]
     assert shown_since(limited, 0, 50) is None
-    assert shown_since(limited, 50, 0) == 0.0
+    assert shown_since(limited, 50, 0) == 1.0
     by_the_front = [it._replace(side=None) if it.is_limited else it for it in limited]
     assert shown_since(by_the_front, 0, 50) == 0.0
 
