@@ -36,6 +36,17 @@ def port() -> int:
     return free
 
 
+def test_a_caller_that_hangs_up_is_no_failure_of_the_server() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        caller = socket.create_connection(listener.getsockname())
+        connection, _ = listener.accept()
+        at_once = struct.pack("ii", 1, 0)
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+        caller.close()
+        pod.answer(connection, {})
+        assert connection.fileno() == -1
+
+
 def _wanted(port: int, **changes: Any) -> Any:
     usual = {
         "me": "a",

@@ -11,6 +11,7 @@ missing route would look like a fault in both directions. Standard library of Py
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -60,7 +61,8 @@ def remember(datagrams: socket.socket, received: dict[str, dict[str, int]]) -> N
 
 
 def answer(connection: socket.socket, received: dict[str, dict[str, int]]) -> None:
-    with connection:
+    """Answer one caller; one that has hung up, or says nothing for long, hears no more."""
+    with connection, contextlib.suppress(ConnectionError, TimeoutError):
         connection.settimeout(30)
         word = exactly(connection, 1)
         if word == b"R":

@@ -9,6 +9,7 @@ import subprocess
 from harness.core.model import Exit
 from harness.core.waiting import until
 from harness.settings import ROOT
+from harness.tests.lab.forked import cutover
 from harness.tests.lab.shifting import AGREES, sides
 from harness.tests.lab.world import World
 
@@ -47,3 +48,6 @@ def test_a_harness_killed_in_mid_shift_leaves_the_last_safe_share(world: World) 
         # The next harness finds nothing armed, and the Lease has ended by then.
         assert moving.shift("--to", "0").status == Exit.GO
         assert moving.share == 0
+        # Its writes are still there, and their names in its record.
+        healed = cutover(["heal", "--json", "--cluster", profile], 300)
+        assert healed.returncode == Exit.GO, healed.stdout
