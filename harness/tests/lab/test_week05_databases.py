@@ -28,6 +28,7 @@ NAME = "--output=jsonpath={.items[0].metadata.name}"
 
 
 def sql(world: World, database: str, words: str) -> str:
+    """psql's answer at the primary, whichever pod that is now."""
     pod = world.kubectl("get", "pods", IN, PRIMARY, NAME)
     psql = ("psql", "--username=postgres", f"--dbname={database}", "-XAtqc", words)
     return world.kubectl("exec", IN, pod, "--container=postgres", "--", *psql).strip()

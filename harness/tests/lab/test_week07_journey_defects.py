@@ -9,6 +9,7 @@ import pytest
 
 from harness.tests.lab.flawed import flawed
 from harness.tests.lab.red import says
+from harness.tests.lab.test_week05_databases import sql
 from harness.tests.lab.world import World
 
 LIMIT = """
@@ -62,11 +63,11 @@ def test_storage_without_a_limit_and_each_kind_of_leftover_is_found(world: World
     )
     found = re.search("odoo-(c[0-9a-f]{8})-([0-9a-f]{8})", ruling.reason("W7-INSTANCE"))
     assert found is not None
-    here = "--namespace=saasodoo"
-    world.kubectl(here, "delete", "service,pvc", f"--selector=instance={found[0]}")
+    world.kubectl(
+        "--namespace=saasodoo", "delete", "service,pvc", f"--selector=instance={found[0]}"
+    )
     for what in ("database", "role"):
-        drop = f"drop {what} odoo_{found[1]}_{found[2]}"
-        world.kubectl(here, "exec", "postgres-1", "--", "psql", f"--command={drop}")
+        sql(world, "postgres", f"drop {what} odoo_{found[1]}_{found[2]}")
 
 
 @pytest.mark.defect("every step of the journey is done")

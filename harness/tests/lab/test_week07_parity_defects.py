@@ -9,7 +9,7 @@ import pytest
 from harness.tests.lab.asking import ask
 from harness.tests.lab.flawed import flawed
 from harness.tests.lab.red import says
-from harness.tests.lab.test_week05_databases import NAME, PRIMARY
+from harness.tests.lab.test_week05_databases import sql
 from harness.tests.lab.world import World
 
 SAME = "both platforms give the same answers"
@@ -88,15 +88,13 @@ REGISTER = """
 def remove_customers(world: World) -> None:
     """Remove the harness's customers from both platforms: their databases must be equal again."""
     old = "docker exec $(docker ps --quiet --filter name=saasodoo_postgres) psql --host=/tmp"
-    pods = ("get", "pods", "--namespace=saasodoo", PRIMARY, NAME)
-    new = ("exec", "--namespace=saasodoo", world.kubectl(*pods), "--container=postgres", "--")
     for database, gone in (
         ("auth", "delete from users where email like 'cutover-%'"),
         ("communication", "delete from email_queue where recipient like 'cutover-%'"),
     ):
         words = f'--dbname={database} --command="{gone}"'
         world.do(world.two, "sh", "-c", f"{old} --username=postgres {words}")
-        world.kubectl(*new, "psql", f"--dbname={database}", f"--command={gone}")
+        sql(world, database, gone)
 
 
 @pytest.mark.defect(
