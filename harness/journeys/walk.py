@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import partial
 
 from pydantic import JsonValue
@@ -254,7 +255,7 @@ class _Way:
         return found.value if isinstance(found, Known) else found
 
     def _new(self, *, kept: bool) -> tuple[str, ...]:
-        """What is new; what the platform keeps on purpose too, if ``kept``.
+        """What is new; if ``kept``, also what the platform keeps, and the journey's own server.
 
         Then its volumes are given back first: they go soon after.
         """
@@ -263,8 +264,13 @@ class _Way:
             for name, volume in inventory.kept_volumes(self.before, now, self.names).items():
                 self.kept_volumes.add(volume.words)
                 give_back_volume(self.reach.kube, name)
-        now = frozenset(it for it in now if kept or not it.is_kept)
+        now = frozenset(it for it in now if kept or not (it.is_kept or self._is_of_server(it)))
         return inventory.new(self.before, now, self.names)
+
+    def _is_of_server(self, thing: Thing) -> bool:
+        """True for a part of a database server that a step made: it goes at the end only."""
+        made = [it.makes for it in self.journey.steps if it.does is Act.CREATE_SERVER and it.makes]
+        return any(fnmatchcase(thing.name, f"*{self.names.pattern(it.name)}*") for it in made)
 
     def _leftovers(self, deadline: float, *, kept: bool = False) -> tuple[str, ...]:
         """What is new at the deadline; nothing as soon as all of it is gone."""

@@ -35,7 +35,14 @@ from harness.settings import load_profile
 from harness.settings.journeys import MachineCommand
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER
-from harness.tests.journey_world import Platform, PlatformKube, profile, serving, without_secrets
+from harness.tests.journey_world import (
+    Platform,
+    PlatformKube,
+    journey,
+    profile,
+    serving,
+    without_secrets,
+)
 from harness.tests.probe_rig import reach
 from harness.transport.network import Network
 
@@ -173,6 +180,15 @@ def test_a_platform_that_misbehaves_fails_and_says_where(
 ) -> None:
     verdict = judged(walked(defect), check)
     assert (verdict.outcome, says in verdict.reason) == (Outcome.FAIL, True), verdict.reason
+
+
+def test_a_server_that_the_journey_made_goes_with_the_removal_and_not_with_the_instance() -> None:
+    *steps, delete = journey()["steps"]
+    makes = steps[2]["makes"] | {"kind": "StatefulSet", "name": "odoo-instance-{instance:hex}"}
+    server = steps[9] | {"does": "create a database server", "makes": makes}
+    done = walked("leaves the volume", steps=[*steps, server, delete])
+    assert judged(done, GONE).outcome is Outcome.PASS
+    assert "remove it by hand: PersistentVolume pvc-" in judged(done, REMOVED).reason
 
 
 def test_what_stays_is_counted_and_told_to_be_removed_by_hand() -> None:
