@@ -67,8 +67,24 @@ def test_a_refusal_is_the_fitting_error_with_the_servers_words(
 ) -> None:
     api.answers["/x"] = (status, {"message": "because of the moon"})
     with pytest.raises(error, match="because of the moon") as caught:
-        kube.get("/x")
+        kube.get("/x", within_s=2)
     assert type(caught.value) is error
+
+
+def test_a_read_that_the_api_is_too_busy_for_is_sent_again_and_a_write_is_not(
+    api: ApiServer, kube: ApiKube
+) -> None:
+    def busy_once(asked: ApiHandler) -> None:
+        is_first = len(api.asked) == 1
+        said: Any = {"message": "storage is (re)initializing"} if is_first else {"items": []}
+        asked.say(429 if is_first else 200, said)
+
+    api.answers["/x"] = busy_once
+    assert kube.get("/x") == {"items": []}
+    api.asked.clear()
+    with pytest.raises(Unreachable, match="initializing"):
+        kube.create("/x", {})
+    assert len(api.asked) == 1
 
 
 def test_what_exists_is_asked_for_by_its_metadata_alone(api: ApiServer, kube: ApiKube) -> None:

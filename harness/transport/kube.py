@@ -36,6 +36,7 @@ from harness.core.errors import (
     Unreachable,
 )
 from harness.core.parallel import within
+from harness.core.waiting import until
 from harness.transport.network import Credentials, get, tls_context
 from harness.transport.objects import flag, listed, must
 from harness.transport.podexec import run_in_pod
@@ -62,6 +63,8 @@ _NOTICING_LOSS = [
     (_TCP, socket.TCP_KEEPIDLE, _CONFIRMS_S),
     (_TCP, socket.TCP_KEEPINTVL, 1),
 ]
+# Such an answer names a second in Retry-After.
+_TOO_MANY, _AGAIN_S = 429, 1.0
 _USUAL = urllib3.connection.HTTPConnection.default_socket_options
 # Only the object's name and labels: the API does not even send the content of a Secret.
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -182,12 +185,31 @@ class ApiKube:
         if credentials.authorization:
             headers["Authorization"] = credentials.authorization
         request = _Request(method, path, None if body is None else json.dumps(body), headers)
-        what, response = self._answer(request, self._connections(credentials), within_s)
+        what, response = self._settled(request, self._connections(credentials), within_s)
         if method == "DELETE" and response.status == 404:
             return None
         if accept == "*/*" and response.status < 300:
             return response.data.decode(errors="replace")
         return _content(what, response, self._kubeconfig)
+
+    def _settled(
+        self, request: _Request, pool: urllib3.PoolManager, within_s: float
+    ) -> tuple[str, urllib3.BaseHTTPResponse]:
+        """The answer; a read that the API is too busy for is sent again, as kubectl does."""
+        deadline = time.monotonic() + within_s
+        answers: list[tuple[str, urllib3.BaseHTTPResponse]] = []
+
+        def is_settled() -> bool:
+            left_s = max(0.1, deadline - time.monotonic())
+            answers.append(self._answer(request, pool, left_s))
+            return answers[-1][1].status != _TOO_MANY or not request.only_reads
+
+        try:
+            until(is_settled, within_s=within_s, every_s=_AGAIN_S, what=request.path)
+        except TimedOut:
+            if not answers:
+                raise
+        return answers[-1]
 
     def _answer(
         self, request: _Request, pool: urllib3.PoolManager, within_s: float
@@ -373,6 +395,6 @@ def _content(what: str, response: urllib3.BaseHTTPResponse, kubeconfig: Path) ->
         kind = NotFound
     elif response.status == 409:
         kind = Conflict
-    elif response.status == 429 or response.status >= 500:
+    elif response.status == _TOO_MANY or response.status >= 500:
         kind = Unreachable
     raise kind(f"{what}: the API answered {response.status}: {says}")
