@@ -187,20 +187,23 @@ def kubectl(lab: Lab, *argv: str, log: Path, stdin: str | None = None, check: bo
     return run([*command, *argv], log=log, stdin=stdin, within_s=60, check=check).stdout
 
 
-def insist(lab: Lab, *argv: str, log: Path, stdin: str | None = None) -> None:
-    """Run kubectl until it succeeds, for a minute at most; only for repeatable commands.
+def insist(lab: Lab, *argv: str, log: Path, stdin: str | None = None) -> str:
+    """The output of kubectl, run until it succeeds, for a minute at most: of what is repeatable.
 
     An API whose etcd has just gained or lost a member sometimes breaks off a request.
     """
+    said = ""
 
     def trouble() -> str:
+        nonlocal said
         try:
-            kubectl(lab, *argv, log=log, stdin=stdin)
+            said = kubectl(lab, *argv, log=log, stdin=stdin)
         except LabError as error:
             return str(error)
         return ""
 
     until_well(trouble, what=f"the answer to kubectl {argv[0]}", within_s=60, log=log)
+    return said
 
 
 def objects(lab: Lab, *argv: str, log: Path) -> list[Item]:
@@ -283,15 +286,17 @@ def look_again(lab: Lab, nodes: Sequence[Node], log: Path) -> None:
         list(pool.map(lambda node: _look_again(lab, node, log), nodes))
 
 
-def _look_again(lab: Lab, node: Node, log: Path) -> None:
+def server_trouble(lab: Lab, node: Node, log: Path) -> str:
+    """What the machine's own API server says instead of being ready; empty when it is."""
     server = f"https://{node.address}:{lab.profile.kubernetes.api_port}/readyz"
     ask = ["curl", "--silent", "--insecure", "--max-time", "5", server]
+    said = enter(lab, node, ask, log=log, check=False).strip()
+    return "" if said == "ok" else f"{server} says {said[-200:]!r}"
 
-    def trouble() -> str:
-        said = enter(lab, node, ask, log=log, check=False).strip()
-        return "" if said == "ok" else f"{server} says {said[-200:]!r}"
 
-    until_well(trouble, what=f"the API server of {node.name}", within_s=180, log=log)
+def _look_again(lab: Lab, node: Node, log: Path) -> None:
+    what = f"the API server of {node.name}"
+    until_well(lambda: server_trouble(lab, node, log), what=what, within_s=180, log=log)
     until(lambda: ceph.mounted(lab, node, log), within_s=120, what=f"CephFS of {node.name}")
     enter(lab, node, ["systemctl", "restart", "kubelet"], log=log)
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any, TypeAlias
 
-from harness.core.errors import LabError
 from harness.core.waiting import until
 from harness.lab import ceph, cloudnativepg, kubernetes, lifecycle, machines, rook, swarm
 from harness.lab.host import until_well
@@ -103,18 +102,7 @@ class World:
         verb = next(word for word in argv if not word.startswith("-"))
         if not check or verb not in _REPEATABLE:
             return kubernetes.kubectl(self.lab, *argv, log=self.log, check=check)
-        said = ""
-
-        def trouble() -> str:
-            nonlocal said
-            try:
-                said = kubernetes.kubectl(self.lab, *argv, log=self.log)
-            except LabError as error:
-                return str(error)
-            return ""
-
-        until_well(trouble, what=f"the answer to kubectl {verb}", within_s=60, log=self.log)
-        return said
+        return kubernetes.insist(self.lab, *argv, log=self.log)
 
     def gate(
         self,
@@ -233,14 +221,11 @@ class World:
 
 def _silent_server(lab: Lab, log: Path) -> str:
     """An API server that is not ready: one that answers the others' address hides the rest."""
-    ask = ("curl", "--silent", "--insecure", "--max-time", "5")
     for node in lab.nodes:
         if machines.init(lab, node) is None:
             return f"{node.name} is off"
-        url = f"https://{node.address}:{lab.profile.kubernetes.api_port}/readyz"
-        said = machines.enter(lab, node, [*ask, url], log=log, check=False).strip()
-        if said != "ok":
-            return f"{url} says {said[-200:]!r}"
+        if says := kubernetes.server_trouble(lab, node, log):
+            return says
     return ""
 
 
