@@ -269,7 +269,8 @@ class _Way:
 
     def _is_of_server(self, thing: Thing) -> bool:
         """True for a part of a database server that a step made: it goes at the end only."""
-        made = [it.makes for it in self.journey.steps if it.does is Act.CREATE_SERVER and it.makes]
+        done = self.journey.steps[: len(self.steps)]  # only their names are known
+        made = [it.makes for it in done if it.does is Act.CREATE_SERVER and it.makes]
         return any(fnmatchcase(thing.name, f"*{self.names.pattern(it.name)}*") for it in made)
 
     def _leftovers(self, deadline: float, *, kept: bool = False) -> tuple[str, ...]:

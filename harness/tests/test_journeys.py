@@ -185,7 +185,7 @@ def test_a_platform_that_misbehaves_fails_and_says_where(
 def test_a_server_that_the_journey_made_goes_with_the_removal_and_not_with_the_instance() -> None:
     *steps, delete = journey()["steps"]
     makes = steps[2]["makes"] | {"kind": "StatefulSet", "name": "odoo-instance-{instance:hex}"}
-    server = steps[9] | {"does": "create a database server", "makes": makes}
+    server = steps[9] | {"within_s": 0.2, "does": "create a database server", "makes": makes}
     done = walked("leaves the volume", steps=[*steps, server, delete])
     assert judged(done, GONE).outcome is Outcome.PASS
     assert "remove it by hand: PersistentVolume pvc-" in judged(done, REMOVED).reason
