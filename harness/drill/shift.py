@@ -277,7 +277,7 @@ def _recorded(
         yield
     finally:
         if told.remove is not None:
-            written.settle()
+            written.settle(context.progress)
         left = remove(client, told, account, begin)
         if left:
             notices.tell(left)

@@ -162,8 +162,10 @@ class Sampler:
     def stalled_s(self, moment: float) -> float:
         # After a standstill, this may be asked before the pulse has noted it.
         now_s = time.monotonic() - self._pulse_due
-        noted = (late_s for at, late_s in self._stalls if at >= moment)
-        return max(noted, default=0.0) if now_s <= _PULSE_S else max(round(now_s, 2), *noted, 0.0)
+        late = [late_s for at, late_s in self._stalls if at >= moment]
+        if now_s > _PULSE_S:
+            late.append(round(now_s, 2))
+        return max(late, default=0.0)
 
     def since(self, moment: float) -> Sequence[Answer]:
         # An answer that came before may be noted after some that came later.

@@ -11,7 +11,7 @@ import hashlib
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from math import inf
@@ -58,14 +58,17 @@ class Written:
     on_the_way: set[int] = field(default_factory=set)
     unanswered_at: float = -inf
 
-    def settle(self) -> None:
-        """Wait until a platform has stored what it has not answered, as far as it still will."""
+    @property
+    def is_settled(self) -> bool:
+        """True once a platform has stored what it has not answered, as far as it still will."""
+        return not self.on_the_way and time.monotonic() - self.unanswered_at >= _LATE_S
+
+    def settle(self, tell: Callable[[str], object]) -> None:
+        """Wait until all is stored that still will be."""
+        if not self.is_settled:
+            tell(f"waiting up to {2 * _LATE_S:g} s for writes that got no answer")
         with suppress(TimedOut):
-            until(
-                lambda: not self.on_the_way and time.monotonic() - self.unanswered_at >= _LATE_S,
-                within_s=2 * _LATE_S,
-                what="writes without an answer",
-            )
+            until(lambda: self.is_settled, within_s=2 * _LATE_S, what="writes without an answer")
 
     def seen(self, most: int = 0) -> Window:
         """The answers so far, or at most so many of the newest, by the side that gave them."""
