@@ -80,6 +80,7 @@ def test_a_new_platform_that_stores_a_write_twice_is_found(tmp_path: Path) -> No
     assert judged(found)[0] is Outcome.PASS
 
 
+@pytest.mark.slow
 def test_writes_that_the_new_platform_refuses_bring_the_share_back_and_fail(
     tmp_path: Path,
 ) -> None:

@@ -194,6 +194,7 @@ def test_a_machine_that_cannot_keep_the_way_back_is_refused(tmp_path: Path) -> N
 BACK = Order(shares=(0,), rehearsal=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sick_at", "waits_s", "why"),
     [
@@ -219,6 +220,7 @@ def test_a_ledger_that_hangs_does_not_keep_the_traffic_on_the_new_platform(
     assert (back.from_share, back.to_share) == (100, 0)
 
 
+@pytest.mark.slow
 def test_a_front_that_cannot_be_read_or_armed_is_set_back_all_the_same(tmp_path: Path) -> None:
     with two_platforms(tmp_path, share=50) as platforms:
         told = platforms.declared(visitors=None)
@@ -240,6 +242,7 @@ def test_writes_that_are_no_longer_acknowledged_end_the_move(tmp_path: Path) -> 
     assert moved.stopped == "no write of bank was acknowledged for 31 s"
 
 
+@pytest.mark.slow
 def test_visitors_whom_the_new_platform_fails_bring_the_share_back(tmp_path: Path) -> None:
     """They are not logged out, and the pages that need no log-in are good."""
     order = Order(shares=(50,), rehearsal=False)
