@@ -10,14 +10,16 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from harness.checks.shift_answers import PAGES, failing
 from harness.core.errors import Garbled, NotProven, TransportError
 from harness.core.model import Outcome
 from harness.core.waiting import until
 from harness.facts.schema import Known
 from harness.move import no_return
-from harness.move.evidence import shown_since
+from harness.move.answers import SOURCE, TARGET, Answer, window
 from harness.move.front import FrontByCommands
-from harness.move.sampling import SOURCE, TARGET, Answer, Sampler, window
+from harness.move.sampling import Sampler
+from harness.move.share import shown_since
 from harness.move.shift import Order
 from harness.move.visitors import Visitors
 from harness.settings import load_profile
@@ -88,7 +90,7 @@ def test_the_labs_front_is_a_file_of_weights_and_all_old_without_it(tmp_path: Pa
 
 
 def test_answers_are_told_by_their_side(platforms: Platforms) -> None:
-    platforms.file.write_text("50")
+    platforms.turn(50)
     declared = platforms.declared()
     sampler = Sampler(client(platforms).sample, declared.requests, 400)
     with sampler.running():
@@ -119,7 +121,7 @@ def test_each_page_meets_both_sides_of_a_front_that_alternates(
 
 
 def test_an_error_of_the_front_names_no_side(platforms: Platforms) -> None:
-    platforms.file.write_text("100")
+    platforms.turn(100)
     platforms.sick_at = 100
     answer = client(platforms).sample(Sampled(host="app.example.com", path="/"))
     assert (answer.side, answer.error) == (None, "status 502")
@@ -208,7 +210,7 @@ def followed(
 def test_visitors_keep_their_session_over_a_change(platforms: Platforms) -> None:
     visitors = followed(platforms)
     with visitors.following():
-        platforms.file.write_text("100")
+        platforms.turn(100)
         visitors.changed()
         since = visitors._changed_at
         until(lambda: not visitors.unserved(since), within_s=60, every_s=0.05, what="answers")
@@ -224,7 +226,7 @@ def test_a_visitor_who_must_log_in_again_is_lost_and_a_failure_is_not(
     visitors = followed(platforms)
     with visitors.following():
         platforms.sick_at = 50
-        platforms.file.write_text("100")
+        platforms.turn(100)
         until(lambda: visitors.result().failed >= 3, within_s=60, every_s=0.05, what="failures")
         assert visitors.result().lost == {}
         platforms.sick_at, platforms.forgets = 101, True
@@ -254,7 +256,7 @@ def test_visitors_may_show_a_token_of_their_log_in_instead_of_cookies(
     with visitors.following():
         assert {*hidden} == {*platforms.sessions}
         platforms.forgets = True
-        platforms.file.write_text("100")
+        platforms.turn(100)
         until(lambda: len(visitors.result().lost) == 3, within_s=60, every_s=0.05, what="log-outs")
     assert visitors.result().lost["visitor 1"] == "at 100 %: status 401"
 
@@ -287,6 +289,24 @@ def test_a_visitor_who_cannot_log_in_anew_is_lost(platforms: Platforms) -> None:
         "it could not log in anew: visitor 1: the answer to the log-in, 401"
         in (visitors.result().lost["visitor 1"])
     )
+
+
+def test_a_new_platform_that_lets_nobody_log_in_anew_fails_its_visitors(
+    platforms: Platforms,
+) -> None:
+    """Its pages are good; at the old platform they can log in again, and none is logged out."""
+    visitors = followed(platforms, visitors={**WITH_TOKEN, "lasts_s": 1.0})
+    with visitors.following():
+        platforms.stumbles = True
+        platforms.turn(100)
+        until(lambda: visitors.result().failed >= 6, within_s=60, every_s=0.05, what="failures")
+        platforms.turn(0)
+        visitors.changed()
+        until(lambda: visitors.result().renewed >= 3, within_s=60, every_s=0.05, what="renewals")
+    assert (visitors.result().lost, visitors.result().silent) == ({}, ())
+    why = failing(PAGES, visitors.answers(), platforms.declared().rules())
+    assert why.startswith("pages of visitors fail at the new platform: ")
+    assert "(log-in: status 500: " in why
 
 
 def test_sessions_must_last_for_more_than_a_few_requests(platforms: Platforms) -> None:
