@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from harness.checks.shift_answers import PAGES, WRITES, failing, is_front_sick
+from harness.checks.shift_answers import PAGES, WRITES, failing
 from harness.core import notices
 from harness.core.errors import ConfigError, Refused, TimedOut, in_words
 from harness.core.model import JSON
@@ -171,7 +171,7 @@ def _begun_in_time(
 
     def is_over() -> bool:
         nonlocal is_sick
-        is_sick = is_front_sick(window(samples.since(0.0)), rules)
+        is_sick = rules.is_sick(window(samples.since(0.0)).front)
         return is_sick or (begun.done() and followed.done())
 
     with suppress(TimedOut):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from math import ceil, log
 
-from harness.checks.shift_answers import is_front_sick, needed_after, shows, tells_apart
+from harness.checks.shift_answers import needed_after, shows, tells_apart
 from harness.core.errors import TimedOut
 from harness.core.sprt import Health
 from harness.core.waiting import until
@@ -147,7 +147,7 @@ class Evidence:
         def is_known() -> bool:
             nonlocal found
             found = self.window(since)
-            return is_front_sick(found, rules) or found.front.answers >= needed
+            return rules.is_sick(found.front) or found.front.answers >= needed
 
         with suppress(TimedOut):
             until(is_known, within_s=_FOLLOWS_WITHIN_S, every_s=LOOK_EVERY_S, what="answers")

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from harness.checks.shift_answers import in_words, is_source_sick, quality, shows
+from harness.checks.shift_answers import Judged, judge, shows
 from harness.core.errors import HarnessError, NotProven, TimedOut
 from harness.core.interrupts import uninterrupted
 from harness.core.waiting import until
@@ -252,14 +252,14 @@ class Mover:
         """Look at a share until its answers are judged, or for as long as that may take."""
         declared, rules = self.parts.declared, self.parts.declared.rules()
         evidence, reads, shown = self._evidence, self.parts.front.read(), None
-        seen, found = window(()), Quality.UNDECIDED
+        seen, found = window(()), Judged(Quality.UNDECIDED, "")
         self.parts.tell(f"looking at {share} %")
 
         def is_bad(since: float) -> bool:
             nonlocal seen, found
             seen = evidence.window(since)
-            found = quality(share, seen, rules, seen.source.p99_ms or self._reference_ms)
-            return found is Quality.SICK or is_source_sick(seen, rules) or reads != share
+            found = judge(share, seen, rules, seen.source.p99_ms or self._reference_ms)
+            return found.quality is Quality.SICK or rules.is_sick(seen.source) or reads != share
 
         def is_over() -> bool:
             nonlocal shown
@@ -274,7 +274,7 @@ class Mover:
                 if is_bad(shown):
                     return True
             is_held = time.monotonic() - shown >= declared.sampling.hold_s
-            return found is not Quality.UNDECIDED and is_held
+            return found.quality is not Quality.UNDECIDED and is_held
 
         with suppress(TimedOut):
             until(
@@ -284,19 +284,18 @@ class Mover:
                 what=f"enough answers at {share} %",
             )
         self._reference_ms = seen.source.p99_ms or self._reference_ms
-        says = in_words(share, seen, rules, self._reference_ms)
         is_shown = shown is not None and shows(share, seen.target.answers, seen.named)
-        if not (is_shown or found is Quality.SICK or is_source_sick(seen, rules)):
-            found = Quality.UNDECIDED
-            says = f"the share did not show: {seen.target.answers} of {seen.named} answers; {says}"
+        if not (is_shown or found.quality is Quality.SICK or rules.is_sick(seen.source)):
+            told = f"the share did not show: {seen.target.answers} of {seen.named} answers"
+            found = Judged(Quality.UNDECIDED, f"{told}; {found.says}")
         return Step(
             share=share,
             reads=reads,
             shown_s=None if shown is None else round(shown - began, 2),
             window=seen,
             reference_p99_ms=self._reference_ms,
-            quality=found,
-            says=says,
+            quality=found.quality,
+            says=found.says,
         )
 
     def _must_go_on(self) -> None:
