@@ -12,7 +12,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
@@ -94,18 +94,13 @@ class FrontWrites:
     def begin(self) -> str:
         return begin_of(self.run)
 
-    @contextmanager
     def recording(
         self, accounts: Sequence[Account], *, folder: Path, rate_per_s: float
-    ) -> Iterator[Recorder]:
+    ) -> AbstractContextManager[Recorder]:
         """Record writes, a writer an account; the body starts when one is there."""
         writers = [FrontWriter(self, account, number) for number, account in enumerate(accounts)]
-        with closing(
-            Recorder({KIND: writers}, folder=folder, run=self.run, rate_per_s=rate_per_s)
-        ) as recorder:
-            recorder.start()
-            recorder.steady()
-            yield recorder
+        recorder = Recorder({KIND: writers}, folder=folder, run=self.run, rate_per_s=rate_per_s)
+        return recorder.running()
 
 
 class FrontWriter:
