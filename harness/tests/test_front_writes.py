@@ -40,6 +40,8 @@ from harness.tests.test_way_back import Books, Context
 from harness.tests.two_platforms import Platforms, two_platforms
 
 GOOD = "the new platform answers as well as the old one at every step"
+# Long enough for writes that the new platform answers.
+HOLD = {"per_s": 200, "hold_s": 2, "within_s": 60, "timeout_s": 30}
 LOST, TWICE = "the move loses no acknowledged write", "the move makes no write twice"
 
 
@@ -47,7 +49,7 @@ def moved(tmp_path: Path, change: Callable[[Platforms], object] = lambda _: None
     """A move to 100 % whose writes go through the front; the platforms list nothing afterwards."""
     with two_platforms(tmp_path) as platforms:
         change(platforms)
-        found = moving(platforms, Context(ALLOWED, folder=tmp_path))
+        found = moving(platforms, Context(ALLOWED, folder=tmp_path), sampling=HOLD)
         assert platforms.writes == []
     return found
 
@@ -90,8 +92,7 @@ def test_writes_that_the_new_platform_refuses_bring_the_share_back_and_fail(
         platforms.refuses = True
         order = Order(shares=(50,), rehearsal=False)
         context = Context(ALLOWED, folder=tmp_path)
-        hold = {"per_s": 200, "hold_s": 5, "within_s": 60}
-        found = moving(platforms, context, order, sampling=hold)
+        found = moving(platforms, context, order, sampling={**HOLD, "hold_s": 5})
         assert platforms.share == 0
     assert found.stopped is not None
     assert found.stopped.startswith("writes through the front fail at the new platform: ")
