@@ -116,16 +116,17 @@ def judge(share: int, window: Window, rules: Rules, reference_p99_ms: float | No
     """
     front, source, target = window.front, window.source, window.target
     tested = {"all requests": front} | ({"the new platform": target} if share else {})
+    healths = {name: rules.health(side) for name, side in tested.items()}
     if rules.is_sick(source):
         return Judged(Quality.UNDECIDED, f"the old platform failed itself: {failed(source)}")
     for name, side in tested.items():
-        if rules.is_sick(side):
+        if healths[name] is Health.SICK:
             expected = f"expected at most {rules.test.p0:.2%} failures of {name}"
             says = f"{expected}, seen {failed(side)}; of the old platform {failed(source)}"
             return Judged(Quality.SICK if share else Quality.UNDECIDED, says)
     if is_limited(window, rules):
         return Judged(Quality.UNDECIDED, _limited(window, rules))
-    is_healthy = all(rules.health(side) is Health.HEALTHY for side in tested.values())
+    is_healthy = Health.UNDECIDED not in healths.values()
     if share == 0:
         least = rules.test.least
         says = f"before the first step {failed(front)}; it takes {least} good answers"

@@ -23,8 +23,10 @@ from harness.facts.shift import SHIFT, Shift
 from harness.ledger.recorder import Recorder
 from harness.ledger.result import observed
 from harness.move import no_return
+from harness.move.answers import window
+from harness.move.client import Client
 from harness.move.front import FrontByCommands
-from harness.move.sampling import Client, Sampler, Samples, window
+from harness.move.sampling import Sampler, Samples
 from harness.move.session import Account
 from harness.move.shift import Mover, Order, Parts
 from harness.move.visitors import Visitors
