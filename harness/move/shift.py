@@ -231,6 +231,7 @@ class Mover:
         return step
 
     def _set(self, share: int) -> None:
+        self._must_go_on()
         # The machine may have gone back by itself since, and then nothing is armed.
         self.parts.way_back.renew()
         self.parts.tell(f"setting {share} %")
@@ -259,6 +260,7 @@ class Mover:
         return step
 
     def _must_go_on(self) -> None:
+        """NotProven if no more steps may be taken."""
         if why := self._give_up or self.trouble():
             raise NotProven(why)
         if self.parts.way_back.is_lost:

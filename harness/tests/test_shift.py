@@ -168,6 +168,23 @@ def test_a_lost_lock_stops_the_move_at_the_safe_share() -> None:
     assert (world.share, moved.stopped) == (0, "another harness holds the Lease")
 
 
+def test_a_lost_lock_raises_no_share_again_for_the_rest_of_a_rehearsal() -> None:
+    world = World()
+    mover = world.mover(REHEARSAL)
+    record = mover.parts.record
+
+    def loses(share: int, event: Any) -> None:
+        record(share, event)
+        if event["event"] == "back":
+            mover.give_up("another harness holds the Lease")
+
+    object.__setattr__(mover.parts, "record", loses)
+    moved = mover.move()
+    assert world.was_set == [10, 50, 100, 0, 0]
+    assert (world.share, moved.stopped) == (0, "another harness holds the Lease")
+    assert judged(BACK, moved).outcome is Outcome.NOT_PROVEN
+
+
 def test_a_lease_that_ended_stops_the_move() -> None:
     world = World()
     mover = world.mover(STAYS)

@@ -116,7 +116,7 @@ def test_a_visitor_who_cannot_log_in_anew_is_lost(platforms: Platforms) -> None:
     )
 
 
-def test_a_new_platform_that_lets_nobody_log_in_anew_fails_its_visitors(
+def test_a_new_platform_at_which_visitors_cannot_log_in_anew_fails_them(
     platforms: Platforms,
 ) -> None:
     """Its pages are good; at the old platform they can log in again, and none is logged out."""
