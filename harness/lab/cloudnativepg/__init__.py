@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from harness.lab import archives, machines, swarm
-from harness.lab.cloudnativepg.program import HERE, VERSION, archive, program
+from harness.lab.cloudnativepg.program import HERE, RELEASE, VERSION, archive, program
 from harness.lab.host import until_well
 from harness.lab.kubernetes import insist, kubectl, objects, pinned
 from harness.lab.shape import Lab
@@ -43,12 +45,15 @@ def stages(lab: Lab) -> list[Stage]:
 
 
 def operator(lab: Lab, log: Path) -> None:
-    """Start the operator; returns when its webhooks answer.
+    """Start the operator on two machines; returns when its webhooks answer.
 
-    That is once the kubelet has shown it the certificate that it made for them, up to a minute and
-    a half later.
+    That is once the kubelets have shown it the certificate that it made for them: up to a minute
+    and a half later.
     """
-    release = kubectl(lab, "kustomize", str(program().ensure(log)), log=log)
+    with TemporaryDirectory() as folder:
+        shutil.copy(program().ensure(log) / RELEASE, folder)
+        shutil.copy(HERE / "manifests/operator/kustomization.yaml", folder)
+        release = kubectl(lab, "kustomize", folder, log=log)
     by_digest = release.replace(IMAGE, pinned(lab, IMAGE, log))
     insist(lab, "apply", "--server-side", "--filename=-", stdin=by_digest, log=log)
     insist(lab, "wait", "--for=condition=Established", "--timeout=30s", f"crd/{CLUSTERS}", log=log)

@@ -17,6 +17,7 @@ MODULE = "github.com/cloudnative-pg/cloudnative-pg"
 STAMP = f"-X {MODULE}/pkg/versions.buildVersion={VERSION}+lab"
 # The programs of the operator's image, for pods of each architecture.
 PROGRAM = "operator/manager_amd64"
+RELEASE = "release.yaml"
 
 
 def program() -> builds.Build:
@@ -28,11 +29,10 @@ def program() -> builds.Build:
         (target / "manager").symlink_to(PROGRAM)
         module = builds.go(HERE, ["list", "-m", "-f", "{{.Dir}}", MODULE], log).strip()
         release = Path(module) / f"releases/cnpg-{VERSION}.yaml"
-        shutil.copyfile(release, target / "release.yaml")
-        shutil.copy(HERE / "manifests/operator/kustomization.yaml", target)
+        shutil.copyfile(release, target / RELEASE)
 
-    own = (HERE / "go.mod", HERE / "go.sum", HERE / "manifests/operator/kustomization.yaml")
-    made_of = (path.read_bytes() for path in (*own, Path(__file__)))
+    own = (HERE / "go.mod", HERE / "go.sum", Path(__file__))
+    made_of = (path.read_bytes() for path in own)
     return builds.Build("cloudnativepg", tuple(made_of), make)
 
 
