@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -54,7 +55,7 @@ def test_writes_that_were_given_up_leave_the_server_its_connections(
             return int(psql(server, "postgres", which))
 
         writers = [Bank(setup, number, lambda: place) for number in range(WRITES)]
-        sent = [begin(lambda it=it: it.send(0)) for it in writers]
+        sent = [begin(partial(it.send, 0)) for it in writers]
         until(
             lambda: (
                 sum(it.done() for it in sent) + sessions(WAITING) + sessions(COMMITTING) == WRITES
