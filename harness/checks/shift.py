@@ -18,11 +18,9 @@ from harness.checks.shift_answers import (
     errors_ended,
     failed,
     failing,
-    in_words,
-    is_front_sick,
     is_limited,
     is_target_sick,
-    quality,
+    judge,
     shows,
 )
 from harness.core.model import Case, Observation, Verdict
@@ -77,19 +75,19 @@ def _shares(shift: Shift) -> Iterator[Finding]:
             yield unknown(
                 where, f"{window.nameless} good answers name no side: `side:` does not know them"
             )
+    if shift.stays:
+        yield from _left(shift, shift.ordered[-1])
 
 
 def _steps(shift: Shift) -> Iterator[Finding]:
     """Each step was judged, and good."""
-    rules = shift.rules
     for step in _judged_steps(shift):
         where = _at(step.share)
-        found = quality(step.share, step.window, rules, step.reference_p99_ms)
-        words = in_words(step.share, step.window, rules, step.reference_p99_ms)
-        if found is Quality.UNDECIDED:
-            yield unknown(where, words)
-        elif found is not Quality.GOOD:
-            yield _blamed(where, words, shift, step)
+        found = judge(step.share, step.window, shift.rules, step.reference_p99_ms)
+        if found.quality is Quality.UNDECIDED:
+            yield unknown(where, found.says)
+        elif found.quality is not Quality.GOOD:
+            yield _blamed(where, found.says, shift, step)
     missing = [it for it in shift.ordered if it not in {step.share for step in shift.steps}]
     if missing:
         because = f": {shift.stopped}" if shift.stopped else ""
@@ -136,7 +134,7 @@ def _blamed(where: str, words: str, shift: Shift, step: Step) -> Finding:
     if back.is_unseen:
         return unknown(where, f"{text}: {_UNSEEN}")
     if back.back_s is not None and back.after:
-        if is_front_sick(back.after, shift.rules):
+        if shift.rules.is_sick(back.after.front):
             return unknown(where, f"{text}, and errors went on: they are not the new platform's")
         if not errors_ended(step.window, back.after, shift.rules):
             after = f"then {failed(back.after.front)}"
@@ -251,11 +249,15 @@ def _not_followed(shift: Shift) -> Iterator[Finding]:
 
 def _at_the_end(shift: Shift) -> Iterator[Finding]:
     """A rehearsal leaves the share as it was, and going back leaves 0 %."""
-    is_back = shift.ordered == (0,)
-    if not is_back and (not shift.rehearsal or shift.before is None):
-        return
-    expected = 0 if is_back or shift.before is None else shift.before.share
-    text = f"expected {expected} % at the end{'' if is_back else ', as before'}"
+    if shift.is_back:
+        yield from _left(shift, 0)
+    elif shift.rehearsal and shift.before is not None:
+        yield from _left(shift, shift.before.share, ", as before")
+
+
+def _left(shift: Shift, expected: int, why: str = "") -> Iterator[Finding]:
+    """The front reads this share at the end."""
+    text = f"expected {expected} % at the end{why}"
     if shift.left is None:
         yield unknown("the front", f"{text}: it could not be asked")
     elif shift.left != expected:

@@ -6,6 +6,7 @@ The move asks it while a step lasts, and the checks ask again from the journal.
 from __future__ import annotations
 
 from math import ceil, exp, inf, lgamma, log, sqrt
+from typing import NamedTuple
 
 from harness.core.sprt import Health
 from harness.facts.shift import Quality, Rules, Side, Window
@@ -38,16 +39,6 @@ def tells_apart(share: int, former: int) -> float:
     return (_DEVIATIONS * spread / between) ** 2 if between > 0 else inf
 
 
-def is_front_sick(window: Window, rules: Rules) -> bool:
-    """True if too many of all requests fail, whichever side answers them."""
-    return rules.test.judge(window.front.answers, window.front.errors_at)[0] is Health.SICK
-
-
-def is_source_sick(window: Window, rules: Rules) -> bool:
-    """True if the old platform itself fails: the window proves nothing about the new one."""
-    return rules.test.judge(window.source.answers, window.source.errors_at)[0] is Health.SICK
-
-
 def is_limited(window: Window, rules: Rules) -> bool:
     """True if more requests got 429 than may fail.
 
@@ -59,8 +50,7 @@ def is_limited(window: Window, rules: Rules) -> bool:
 
 def is_target_sick(window: Window, rules: Rules) -> bool:
     """True if the new platform's answers fail, and the old one's do not."""
-    health = rules.test.judge(window.target.answers, window.target.errors_at)[0]
-    return health is Health.SICK and not is_source_sick(window, rules)
+    return rules.is_sick(window.target) and not rules.is_sick(window.source)
 
 
 def errors_ended(step: Window, after: Window, rules: Rules) -> bool:
@@ -69,7 +59,7 @@ def errors_ended(step: Window, after: Window, rules: Rules) -> bool:
     Those that name the new platform are its own. Those that name no side may be the front's: a
     small step has a hundred rounds of the test, and by chance one of them is sick.
     """
-    if is_target_sick(step, rules) or not is_front_sick(step, rules):
+    if is_target_sick(step, rules) or not rules.is_sick(step.front):
         return True
     before, now = len(step.front.errors_at), len(after.front.errors_at)
     asked = step.front.answers + after.front.answers
@@ -98,74 +88,68 @@ def failing(what: str, window: Window, rules: Rules) -> str:
     if is_target_sick(window, rules):
         seen, old = failed(window.target), failed(window.source)
         return f"{what} fail at the new platform: {seen}; at the old one {old}"
-    if is_source_sick(window, rules):
+    if rules.is_sick(window.source):
         return f"{what} fail at the old platform: {failed(window.source)}"
-    if is_front_sick(window, rules):
+    if rules.is_sick(window.front):
         return f"{what} fail, and their answers name no side: {failed(window.front)}"
+    if rules.is_stuck(window.front) or rules.is_stuck(window.target):
+        seen = f"{failed(window.front)}, of the new platform {failed(window.target)}"
+        return f"{what} are neither healthy nor sick after {rules.test.most} answers: {seen}"
     asked = window.front.answers + window.limited
     if asked >= rules.test.least and is_limited(window, rules):
         return f"{what} are limited: {window.limited} of {asked} got 429"
     return ""
 
 
-def quality(share: int, window: Window, rules: Rules, reference_p99_ms: float | None) -> Quality:
+class Judged(NamedTuple):
+    """How the answers of a share were, and in words: expected and seen."""
+
+    quality: Quality
+    says: str
+
+
+def judge(share: int, window: Window, rules: Rules, reference_p99_ms: float | None) -> Judged:
     """How a share went by the answers of its window; undecided until there are enough.
 
     Two tests have to find health: that of the new platform's answers, and that of all requests,
     as an error often names no side.
     """
-    test = rules.test
-    if is_source_sick(window, rules):
-        return Quality.UNDECIDED
-    tests = [window.front, window.target] if share else [window.front]
-    found = {test.judge(side.answers, side.errors_at)[0] for side in tests}
-    if found != {Health.HEALTHY}:
-        is_sick = Health.SICK in found and share > 0
-        return Quality.SICK if is_sick else Quality.UNDECIDED
+    front, source, target = window.front, window.source, window.target
+    tested = {"all requests": front} | ({"the new platform": target} if share else {})
+    healths = {name: rules.health(side) for name, side in tested.items()}
+    if rules.is_sick(source):
+        return Judged(Quality.UNDECIDED, f"the old platform failed itself: {failed(source)}")
+    for name, side in tested.items():
+        if healths[name] is Health.SICK:
+            expected = f"expected at most {rules.test.p0:.2%} failures of {name}"
+            says = f"{expected}, seen {failed(side)}; of the old platform {failed(source)}"
+            return Judged(Quality.SICK if share else Quality.UNDECIDED, says)
     if is_limited(window, rules):
-        return Quality.UNDECIDED
+        return Judged(Quality.UNDECIDED, _limited(window, rules))
+    is_healthy = Health.UNDECIDED not in healths.values()
     if share == 0:
-        return Quality.GOOD
-    if window.target.p99_ms is None or reference_p99_ms is None:
-        return Quality.UNDECIDED
-    slow = window.target.p99_ms > rules.p99_limit(reference_p99_ms)
-    return Quality.SLOW if slow else Quality.GOOD
-
-
-def in_words(share: int, window: Window, rules: Rules, reference_p99_ms: float | None) -> str:
-    """What the answers of a share came to: expected and seen."""
-    test, side = rules.test, window.target
-    healths = {
-        name: test.judge(it.answers, it.errors_at)[0]
-        for name, it in (("all requests", window.front), ("the new platform", side))
-    }
-    if is_source_sick(window, rules):
-        return f"the old platform failed itself: {failed(window.source)}"
-    for name, health in healths.items():
-        if health is Health.SICK:
-            seen = failed(window.front if name == "all requests" else side)
-            old = f"; of the old platform {failed(window.source)}"
-            return f"expected at most {test.p0:.2%} failures of {name}, seen {seen}{old}"
-    if is_limited(window, rules):
-        asked = window.front.answers + window.limited
-        return (
-            f"{window.limited} of {asked} requests got 429: expected at most {test.p0:.2%}. Sample "
-            "pages that no limit counts; a new ingress that limits by address must trust the "
-            "front's X-Forwarded-For, or it limits all customers as one"
-        )
-    if share == 0:
-        return f"before the first step {failed(window.front)}; it takes {test.least} good answers"
-    if Health.UNDECIDED in healths.values():
-        return (
-            f"too few answers of the new platform: {failed(side)}; without a failure it takes "
-            f"{test.least}"
-        )
-    if side.p99_ms is None or reference_p99_ms is None:
-        return "too few answers for a p99"
+        least = rules.test.least
+        says = f"before the first step {failed(front)}; it takes {least} good answers"
+        return Judged(Quality.GOOD if is_healthy else Quality.UNDECIDED, says)
+    if not is_healthy:
+        says = f"{failed(target)}; without a failure it takes {rules.test.least}"
+        return Judged(Quality.UNDECIDED, f"too few answers of the new platform: {says}")
+    if target.p99_ms is None or reference_p99_ms is None:
+        return Judged(Quality.UNDECIDED, "too few answers for a p99")
     limit = rules.p99_limit(reference_p99_ms)
+    says = (
+        f"expected 99 % of the new platform's answers within {limit:g} ms, seen "
+        f"{target.p99_ms:g} ms (the old platform: {reference_p99_ms:g} ms), {failed(target)}"
+    )
+    return Judged(Quality.SLOW if target.p99_ms > limit else Quality.GOOD, says)
+
+
+def _limited(window: Window, rules: Rules) -> str:
+    asked = window.front.answers + window.limited
     return (
-        f"expected 99 % of the new platform's answers within {limit:g} ms, seen {side.p99_ms:g} ms "
-        f"(the old platform: {reference_p99_ms:g} ms), {failed(side)}"
+        f"{window.limited} of {asked} requests got 429: expected at most {rules.test.p0:.2%}. "
+        "Sample pages that no limit counts; a new ingress that limits by address must trust the "
+        "front's X-Forwarded-For, or it limits all customers as one"
     )
 
 

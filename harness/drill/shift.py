@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from harness.checks.shift_answers import PAGES, WRITES, failing, is_front_sick
+from harness.checks.shift_answers import PAGES, WRITES, failing
 from harness.core import notices
 from harness.core.errors import ConfigError, Refused, TimedOut, in_words
 from harness.core.model import JSON
@@ -23,8 +23,10 @@ from harness.facts.shift import SHIFT, Shift
 from harness.ledger.recorder import Recorder
 from harness.ledger.result import observed
 from harness.move import no_return
+from harness.move.answers import window
+from harness.move.client import Client
 from harness.move.front import FrontByCommands
-from harness.move.sampling import Client, Sampler, Samples, window
+from harness.move.sampling import Sampler, Samples
 from harness.move.session import Account
 from harness.move.shift import Mover, Order, Parts
 from harness.move.visitors import Visitors
@@ -171,7 +173,7 @@ def _begun_in_time(
 
     def is_over() -> bool:
         nonlocal is_sick
-        is_sick = is_front_sick(window(samples.since(0.0)), rules)
+        is_sick = rules.is_sick(window(samples.since(0.0)).front)
         return is_sick or (begun.done() and followed.done())
 
     with suppress(TimedOut):

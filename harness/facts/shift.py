@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.core.sprt import Sprt
+from harness.core.sprt import Health, Sprt
 from harness.facts.drills import TallyFacts
 from harness.facts.schema import Fact, OrUnknown
 
@@ -28,6 +28,19 @@ class Rules:
     def p99_limit(self, reference_ms: float) -> float:
         """The limit of the target's p99 beside this one of the source, in milliseconds."""
         return max(self.p99_floor_ms, self.p99_ratio * reference_ms)
+
+    def health(self, side: Side) -> Health:
+        """What the test of errors finds in the answers of a side."""
+        return self.test.judge(side.answers, side.errors_at)[0]
+
+    def is_sick(self, side: Side) -> bool:
+        """True if too many answers of a side fail."""
+        return self.health(side) is Health.SICK
+
+    def is_stuck(self, side: Side) -> bool:
+        """True if a round of the test came to no end: it judges none of the answers after it."""
+        health, judged = self.test.judge(side.answers, side.errors_at)
+        return health is Health.UNDECIDED and judged > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +213,16 @@ class Shift:
     by_hand: bool = False
     writes: Window | None = None
     writers_renewed: int = 0
+
+    @property
+    def is_back(self) -> bool:
+        """True if the only order was to go back."""
+        return self.ordered == (0,)
+
+    @property
+    def stays(self) -> bool:
+        """True if the last share is to stay: every step was taken, on command."""
+        return not (self.rehearsal or self.is_back or self.stopped)
 
 
 SHIFT = Fact("shift", Shift)

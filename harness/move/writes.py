@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from pathlib import Path
 
@@ -31,7 +32,8 @@ from harness.facts.shift import Window
 from harness.ledger.checker import Found
 from harness.ledger.recorder import Recorder
 from harness.ledger.writers.protocol import seal, unsealed
-from harness.move.sampling import Answer, Client, newest, window
+from harness.move.answers import Answer, newest, window
+from harness.move.client import Client
 from harness.move.session import Account
 from harness.settings.shift import Writes
 from harness.transport.protocols import Response
@@ -109,26 +111,30 @@ class FrontWriter:
         except HarnessError as error:
             why = f"{self.name} could not log in anew: {in_a_line(error)}"
             raise NeverSent(why) from error
-        asked, at = self._declared.send, time.monotonic()
-        answer = self._answer({"writes": begin, "write": text}, at)
-        is_good = asked.is_answered(answer.status, answer.body)
-        self._note(self._client.judged(at, answer, asked.status, is_good=is_good))
-        if not is_good:
+        answer = self._answer({"writes": begin, "write": text})
+        if not self._is_good(answer):
             raise NotProven(f"{self.name}: answered {answer.status}: {answer.body[:200]!r}")
 
-    def _answer(self, texts: Mapping[str, str], at: float) -> Response:
-        written = self._written
+    def _answer(self, texts: Mapping[str, str]) -> Response:
+        asked, written = self._declared.send, self._written
         written.on_the_way.add(self._number)
         try:
-            return self._client.ask(self._declared.send, self._account.session, texts)
-        except HarnessError as error:
-            self._note(Answer(at, time.monotonic() - at, None, type(error).__name__))
-            if isinstance(error, NotListening):
-                raise NeverSent(str(error)) from error
+            return self._client.noted(
+                partial(self._client.ask, asked, self._account.session, texts),
+                self._note,
+                is_good=self._is_good,
+                expected=asked.status,
+            )
+        except NotListening as error:
+            raise NeverSent(str(error)) from error
+        except HarnessError:
             written.unanswered_at = time.monotonic()
             raise
         finally:
             written.on_the_way.discard(self._number)
+
+    def _is_good(self, answer: Response) -> bool:
+        return self._declared.send.is_answered(answer.status, answer.body)
 
     def _note(self, answer: Answer) -> None:
         # A session that came of age meanwhile is renewed next: the platform has not failed.
@@ -159,7 +165,7 @@ class FrontWriter:
 
     def _stay_logged_in(self) -> None:
         if self._account.is_of_age:
-            self._account.renew()
+            self._account.renew(self._written.answers.append)
 
     def abandon(self) -> None:
         """Each request has its own deadline, and a connection of its own."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import subprocess
 import tempfile
@@ -14,22 +13,25 @@ from pathlib import Path
 
 from harness.backup.equality.session import Server
 
-_FOUND = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-HAS_POSTGRES = bool(_FOUND)
+HAS_POSTGRES = any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 HAS_MARIADB = shutil.which("mariadbd") is not None
 PORT = 5432
 _WITHIN_S = 60
+_NO_RIGHTS = 65534
+_UNPRIVILEGED = ("setpriv", f"--reuid={_NO_RIGHTS}", f"--regid={_NO_RIGHTS}", "--clear-groups")
 
 
 @contextmanager
-def _folder(user: str) -> Iterator[tuple[Path, Sequence[str]]]:
-    """A folder of a user, and what starts a program as him; both of ours, if we are not root."""
-    with tempfile.TemporaryDirectory(prefix="cutover-") as name:
+def _folder(within: Path | None = None) -> Iterator[tuple[Path, Sequence[str]]]:
+    """A folder in ``within``, and what starts a program that may write to it.
+
+    No server runs as root: a user without rights runs it then.
+    """
+    with tempfile.TemporaryDirectory(prefix="cutover-", dir=within) as name:
         as_user: tuple[str, ...] = ()
         if os.geteuid() == 0:
-            entry = pwd.getpwnam(user)
-            os.chown(name, entry.pw_uid, entry.pw_gid)
-            as_user = ("setpriv", f"--reuid={user}", f"--regid={entry.pw_gid}", "--clear-groups")
+            os.chown(name, _NO_RIGHTS, _NO_RIGHTS)
+            as_user = _UNPRIVILEGED
         yield Path(name), as_user
 
 
@@ -62,15 +64,21 @@ class Postgres:
 
 
 @contextmanager
-def postgres() -> Iterator[Postgres]:
-    """A PostgreSQL with nothing in it."""
-    programs = _FOUND[-1].parent
-    with _folder("postgres") as (folder, as_user):
-        data = folder / "data"
-        make = ("--auth=trust", "--no-sync", "--username=postgres", f"--pgdata={data}")
-        _run(*as_user, f"{programs}/initdb", *make)
-        options = f"-k {folder} -p {PORT} -c listen_addresses='' -c fsync=off"
-        control = (*as_user, f"{programs}/pg_ctl", "-ws", f"--pgdata={data}", f"--log={folder}/log")
+def postgres(system: Path | None = None) -> Iterator[Postgres]:
+    """A PostgreSQL with nothing in it: this host's, or that of another Debian ``system``'s folder.
+
+    Only root can run a program of another system.
+    """
+    root = system or Path("/")
+    programs = _programs(root)
+    with _folder(system and system / "tmp") as (folder, as_user):
+        start = as_user if system is None else ("chroot", str(system), *as_user)
+        inside = Path("/") / folder.relative_to(root)
+        data = inside / "data"
+        make = ("--auth=trust", "--no-sync", "--username=postgres", "--locale=C.UTF-8")
+        _run(*start, f"{programs}/initdb", *make, f"--pgdata={data}")
+        options = f"-k {inside} -p {PORT} -c listen_addresses='' -c fsync=off"
+        control = (*start, f"{programs}/pg_ctl", "-ws", f"--pgdata={data}", f"--log={inside}/log")
         _run(*control, "-o", options, "start")
         try:
             yield Postgres(folder)
@@ -78,9 +86,15 @@ def postgres() -> Iterator[Postgres]:
             _run(*control, "-m", "immediate", "stop")
 
 
+def _programs(root: Path) -> Path:
+    """The folder of the newest PostgreSQL's programs, as its system names it."""
+    found = sorted(root.glob("usr/lib/postgresql/*/bin/initdb"))
+    return Path("/") / found[-1].parent.relative_to(root)
+
+
 def mariadb_answers(script: Iterable[str], question: str) -> list[str]:
     """Fill an empty MariaDB with a script, without any server, and ask it one question."""
-    with _folder("nobody") as (folder, as_user):
+    with _folder() as (folder, as_user):
         data = folder / "data"
         make = ("--no-defaults", "--skip-test-db", f"--datadir={data}")
         _run(*as_user, "mariadb-install-db", *make)

@@ -50,7 +50,8 @@ def account(platforms: Platforms, who: str, **changes: Any) -> Account:
     return Account(who, told, client(platforms).log_in, b"", lambda _: None)
 
 
-def writer(platforms: Platforms, **changes: Any) -> FrontWriter:
+def writer(platforms: Platforms, *, written: Written | None = None, **changes: Any) -> FrontWriter:
     told = Writes.model_validate({**WRITES, **changes})
     one = account(platforms, "one", **changes)
-    return FrontWriter(client(platforms), told, one, run="run", number=0, written=Written())
+    seen = Written() if written is None else written
+    return FrontWriter(client(platforms), told, one, run="run", number=0, written=seen)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.checks import CHECKS
-from harness.checks.shift_answers import quality, shows
+from harness.checks.shift_answers import judge, shows
 from harness.core.model import Outcome, Verdict
 from harness.core.sprt import Sprt
 from harness.facts.shift import Quality, Rules, Side, Window
@@ -124,6 +124,20 @@ def writes(source: int, target: int, *failed: str, nameless: int = 0, limited: i
     return lambda it: it.update(writes=window)
 
 
+def never_decided_and_then_refused(it: Any) -> None:
+    """One write of 256 fails, between healthy and sick; then the new platform refuses each."""
+    writes(400, 21_000)(it)
+    errors_at = [*range(0, 20_224, 256), *range(20_224, 21_224)]
+    for name in ("front", "target"):
+        it["writes"][name] |= {"errors_at": [at for at in errors_at if at < 21_000]}
+    it["writes"]["front"] |= {"errors_at": errors_at, "errors": {"status 403": len(errors_at)}}
+
+
+def stays_at(left: int | None) -> Change:
+    """A move on command, whose every step was good."""
+    return lambda it: it.update(rehearsal=False, returns=[], left=left)
+
+
 def too_few(it: Any) -> None:
     it["steps"][0]["window"]["target"] = side(507)
 
@@ -154,6 +168,9 @@ def stopped_early(it: Any) -> None:
         ),
         (SHARES, lambda it: it["steps"][0].update(shown_s=None), Outcome.FAIL, "expected 10 %"),
         (SHARES, limits_more, Outcome.NOT_PROVEN, "seen 11.5 %, without 429"),
+        (SHARES, stays_at(100), Outcome.PASS, "each share was measured"),
+        (SHARES, stays_at(50), Outcome.FAIL, "the front: expected 100 % at the end, seen 50 %"),
+        (SHARES, stays_at(None), Outcome.NOT_PROVEN, "100 % at the end: it could not be asked"),
         (SHARES, goes_back_at_once, Outcome.PASS, "each share was measured"),
         (GOOD, fails_at(1), Outcome.FAIL, "seen 10 of 30 failed (status 502: 10)"),
         (GOOD, fails_at(0), Outcome.FAIL, "0 % was back after 2.0 s"),
@@ -183,6 +200,12 @@ def stopped_early(it: Any) -> None:
             writes(400, 0, nameless=400),
             Outcome.NOT_PROVEN,
             "no answer of the new platform: 400 are of the old one, 400 name no side",
+        ),
+        (
+            GOOD,
+            never_decided_and_then_refused,
+            Outcome.NOT_PROVEN,
+            "writes through the front are neither healthy nor sick after 20000 answers: 1079 of",
         ),
         (GOOD, limits_the_front, Outcome.NOT_PROVEN, "146 of 1539 requests got 429"),
         (GOOD, cut_off, Outcome.NOT_PROVEN, "this computer has no way to the front"),
@@ -350,7 +373,7 @@ def test_a_good_step_has_enough_healthy_answers_of_the_new_platform(
     share: int, front: Side, source: Side, target: Side
 ) -> None:
     window = Window(lasted_s=1.0, front=front, source=source, target=target)
-    found = quality(share, window, RULES, 40.0)
+    found = judge(share, window, RULES, 40.0).quality
     if found is Quality.GOOD:
         assert target.answers >= RULES.test.least <= front.answers
     if found is Quality.SICK:

@@ -19,6 +19,7 @@ from harness.drill.shift import _recorded, move_traffic
 from harness.facts.schema import dump
 from harness.facts.shift import Shift
 from harness.ledger.recorder import Recorder
+from harness.move.answers import TARGET
 from harness.move.session import Account
 from harness.move.shift import Order
 from harness.move.writes import KIND, FrontWriter, Written, begin_of, writing
@@ -239,6 +240,20 @@ def test_a_write_whose_writer_cannot_log_in_anew_was_never_sent(tmp_path: Path) 
         with pytest.raises(NeverSent, match="front/0 could not log in anew: one: the answer"):
             one.send(0)
         assert platforms.writes == []
+
+
+def test_a_writer_that_the_new_platform_does_not_let_in_anew_is_a_failed_answer(
+    tmp_path: Path,
+) -> None:
+    """At half of the requests it gets in at the next try, and the ledger is never silent."""
+    written = Written()
+    with two_platforms(tmp_path, share=100) as platforms:
+        one = writer(platforms, written=written, login=LOGIN, lasts_s=1.0)
+        platforms.stumbles = True
+        with pytest.raises(NeverSent):
+            one.send(0)
+    (answer,) = written.answers
+    assert (answer.side, answer.error) == (TARGET, "log-in: status 500")
 
 
 def test_writers_keep_the_cookies_of_every_answer_as_a_browser_does(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def _recorded(csi_operator: bool) -> list[Item]:
 
 @pytest.mark.parametrize("csi_operator", [True, False], ids=["CSI operator", "Rook's own CSI"])
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_an_odd_field_never_ends_the_look_and_every_check_has_a_verdict(
     csi_operator: bool, data: st.DataObject
 ) -> None:

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from harness.checks import CHECKS
 from harness.core.errors import Garbled
+from harness.core.interrupts import BY_HAND
 from harness.core.model import Outcome, Verdict
 from harness.facts.schema import dump, read
 from harness.facts.shift import SHIFT, Quality, Shift
-from harness.move.shift import BY_HAND, Order
+from harness.move.shift import Order
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER
 from harness.tests.fake_front import FakeVisitors, Killed, World

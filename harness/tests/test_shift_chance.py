@@ -12,14 +12,16 @@ import pytest
 from pydantic import ValidationError
 
 from harness.checks.shift import CHECKS
-from harness.checks.shift_answers import errors_ended, is_front_sick, needed_after
+from harness.checks.shift_answers import errors_ended, needed_after
 from harness.core.model import Outcome
 from harness.core.sprt import Sprt
 from harness.core.waiting import until
 from harness.facts.schema import dump
 from harness.facts.shift import Quality, Rules, Window
-from harness.move.evidence import Evidence, answers_needed, shown_since
-from harness.move.sampling import SOURCE, TARGET, Answer, Sampler, newest, window
+from harness.move.answers import SOURCE, TARGET, Answer, newest, window
+from harness.move.evidence import Evidence
+from harness.move.sampling import Sampler
+from harness.move.share import Change, answers_needed, shown_since
 from harness.move.shift import Order
 from harness.settings.shift import Sampled
 from harness.settings.shift import Shift as Declared
@@ -124,7 +126,7 @@ class Racing:
 
 def test_a_request_that_ends_between_two_looks_is_on_no_side_of_them() -> None:
     evidence = Evidence(Racing(), Declared.model_validate(DECLARED))
-    assert evidence.shown_at(0, 50, 0.0) == 51.0
+    assert evidence.shown_at(Change(0, 50, 0.0)) == 51.0
 
 
 # --- errors ---
@@ -165,12 +167,12 @@ def requests(chance: Random, number: int, fails: float) -> Window:
 def blamed(chance: Random, in_step: float, after_it: float) -> bool | None:
     """Whether the new platform is blamed for a step at 1 %; None if the step is not sick."""
     step = requests(chance, 50_800, in_step)
-    if not is_front_sick(step, RULES):
+    if not RULES.is_sick(step.front):
         return None
     number = min(needed_after(step, RULES), 120 * PER_S)
     errors = tuple(it for it in range(number) if chance.random() < after_it)
     after = replace(step, front=replace(step.front, answers=number, errors_at=errors))
-    return not is_front_sick(after, RULES) and errors_ended(step, after, RULES)
+    return not RULES.is_sick(after.front) and errors_ended(step, after, RULES)
 
 
 @pytest.mark.slow
@@ -211,7 +213,7 @@ def test_answers_that_are_looked_at_again_and_again_do_not_become_sick_by_that()
     for place in (5380, 5480, 5580):
         seen[place] = seen[place]._replace(error="status 500")
     looks = (window(newest(seen[:come], 5000)) for come in range(5000, len(seen), 20))
-    assert not any(is_front_sick(it, RULES) for it in looks)
+    assert not any(RULES.is_sick(it.front) for it in looks)
     lengths = [len(newest(seen[:come], 5000)) for come in (0, 4999, 5000, 7499, 7500)]
     assert lengths == [0, 4999, 2500, 4999, 2500]
     assert newest(seen, 0) == seen
