@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 from harness.core.waiting import until
 from harness.faults.undo_store import AGENT
-from harness.lab import host, machines
+from harness.lab import host
+from harness.lab.machines import init
 from harness.lab.shape import Node
 from harness.tests.lab.world import World
 
@@ -31,8 +32,13 @@ def with_an_undo(world: World, node: Node) -> Iterator[None]:
 
 
 def boot_before_its_network(world: World, node: Node) -> None:
-    """Give the machine its power back, and its network once the armed undo has missed it."""
-    machines.boot(world.lab, node, world.log)
+    """A machine that gets its power back has its network once the armed undo has missed it."""
+    until(
+        lambda: init(world.lab, node) is not None,
+        within_s=60,
+        every_s=0.1,
+        what=f"{node.name} has its power back",
+    )
     cable = ["ip", "-n", world.lab.label, "link", "set", f"vb-{node.name}"]
     host.run([*cable, "down"], log=world.log)
     waits = "systemctl list-jobs --no-legend; systemctl show --property=NRestarts cutover-heal"

@@ -25,6 +25,7 @@ def test_a_machine_that_lost_power_comes_back_whole_by_itself(world: World, numb
     with with_an_undo(world, node):
         world.power_off(node)
         assert machines.init(world.lab, node) is None
+        machines.boot(world.lab, node, world.log)
         boot_before_its_network(world, node)
         world.whole_from_power_on(node)
 

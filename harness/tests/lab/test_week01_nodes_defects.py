@@ -5,20 +5,26 @@ from __future__ import annotations
 import base64
 import json
 import re
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
 
 import pytest
 
 from harness.core.waiting import until
 from harness.faults.fault_lifecycle import FaultLifecycle
 from harness.faults.kinds.kubernetes import StopRke2
+from harness.faults.kinds.machine import PowerOff
 from harness.lab import machines
 from harness.settings import SCENARIOS
 from harness.tests.lab import certificates
 from harness.tests.lab.breaking import inside
-from harness.tests.lab.lived import kept, new_id, nothing_left
+from harness.tests.lab.lived import SEED, kept, new_id, nothing_left
 from harness.tests.lab.power import boot_before_its_network, with_an_undo
 from harness.tests.lab.red import says
-from harness.tests.lab.world import World
+from harness.tests.lab.world import WHOLE_AGAIN_S, World
+from harness.transport import Reach
 
 
 @pytest.mark.defect(
@@ -31,30 +37,41 @@ def test_a_machine_without_power_and_one_without_its_kubelet_are_found(world: Wo
 
     A lost leader of the controller managers would be replaced before its machine is missed, and
     the active metadata server before CephFS answers again: the machine without power has neither.
+    Both are lost by faults, which are seen active, and seen gone.
     """
     leader, served = elected(world), active_mds(world)
     one, two, three = sorted(
         world.lab.nodes, key=lambda node: (node.name != leader, node.name == served)
     )
-    fault = StopRke2(id=new_id(), machine=three.name)
-    with inside(world) as do:
+    faults = (
+        PowerOff(id=new_id(), machine=two.name),
+        StopRke2(id=new_id(), machine=three.name),
+    )
+
+    def begun(reach: Reach) -> Sequence[FaultLifecycle]:
+        known = [it.resolved(reach, Random(SEED)) for it in faults]
+        return [FaultLifecycle(it, reach, lambda _event: None) for it in known]
+
+    with inside(world) as do, ThreadPoolExecutor(1) as beside:
         with with_an_undo(world, two):
-            stopped = do(lambda reach: FaultLifecycle(fault, reach, lambda _event: None))
+            off, stopped = do(begun)
             try:
+                do(lambda _: off.arm())
                 do(lambda _: stopped.arm())
-                with kept(do, [stopped]):
-                    do(lambda _: stopped.inject())
-                    world.power_off(two)
-                    do(lambda _: stopped.see())
+                with kept(do, [off, stopped]):
+                    do(lambda _: (off.inject(), stopped.inject()))
+                    do(lambda _: (off.see(), stopped.see()))
                     world.lost(two)
                     ruling = world.gate("W1-NODES", "W1-HOST")
                 down = machines.init(world.lab, two) is None
                 assert down, "the gate healed what it had to judge"
             finally:
-                do(lambda _: stopped.heal())
-                boot_before_its_network(world, two)
-                world.whole_from_power_on(two)
-            do(lambda _: stopped.see_gone())
+                booted = beside.submit(boot_before_its_network, world, two)
+                began = time.monotonic()
+                do(lambda _: (stopped.heal(), off.heal()))
+                booted.result()
+                world.whole(within_s=WHOLE_AGAIN_S - (time.monotonic() - began))
+            do(lambda _: (off.see_gone(), stopped.see_gone()))
         until(lambda: nothing_left(do), within_s=60, what="every place can be asked what is left")
     says(ruling, "W1-NODES", two.name, three.name, "Ready", "no MemoryPressure, seen Unknown")
     says(ruling, "W1-HOST", f"{one.name} → {two.name}", "none of", "not judged")
