@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,10 +29,12 @@ _READERS = {
     "import contracts": ("lint-imports", "--no-logo"),
     "lint": (sys.executable, "-m", "harness", "lint"),
 }
-_PYTEST = (sys.executable, "-m", "pytest", "harness/tests", "--numprocesses", "logical")
-_FAST = ("--dist", "worksteal", "-m", "not lab and not slow")
+_PYTEST = (sys.executable, "-m", "pytest", "harness/tests")
+# For half of their time the fast tests wait, for clocks and for processes that they start.
+_WORKERS = str(2 * len(os.sched_getaffinity(0)))
+_FAST = ("--numprocesses", _WORKERS, "--dist", "worksteal", "-m", "not lab and not slow")
 # There is one lab: tests that need it stay together, in one process beside all the others.
-_ALL = ("--dist", "loadscope", "--durations", "40", "-m", "")
+_ALL = ("--numprocesses", "logical", "--dist", "loadscope", "--durations", "40", "-m", "")
 
 
 def lint(context: typer.Context, cluster: Cluster = "lab", as_json: AsJson = False) -> None:

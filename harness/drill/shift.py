@@ -23,13 +23,15 @@ from harness.facts.shift import SHIFT, Shift
 from harness.ledger.recorder import Recorder
 from harness.ledger.result import observed
 from harness.move import no_return
+from harness.move.answers import window
+from harness.move.client import Client
 from harness.move.front import FrontByCommands
-from harness.move.sampling import Client, Sampler, Samples, window
+from harness.move.sampling import Sampler, Samples
 from harness.move.session import Account
 from harness.move.shift import Mover, Order, Parts
 from harness.move.visitors import Visitors
 from harness.move.way_back import WayBack
-from harness.move.writes import KIND, Written, begin_of, remove, writing
+from harness.move.writes import KIND, FrontWrites, Written, remove
 from harness.probes.databases import password_of
 from harness.record.records import Kind, Made, ShiftEvent
 from harness.settings import Profile
@@ -246,44 +248,35 @@ def _ledger(context: DrillContext, declared: Declared, client: Client) -> Iterat
         accounts = [replace(account, who=f"{KIND}/{number}") for number in range(told.writers)]
         for it in accounts:
             it.log_in()
-        written = Written()
-        stack.enter_context(_recorded(context, client, told, account, begin_of(run), written))
-        rate = declared.writes_per_s
+        writes = FrontWrites(client, told, run)
+        stack.enter_context(_recorded(context, writes, account))
         front = stack.enter_context(
-            writing(
-                client, told, accounts, folder=folder, run=run, rate_per_s=rate, written=written
-            )
+            writes.recording(accounts, folder=folder, rate_per_s=declared.writes_per_s)
         )
-        yield _WithFront(books, front, written, accounts)
+        yield _WithFront(books, front, writes.written, accounts)
 
 
 @contextmanager
-def _recorded(
-    context: DrillContext,
-    client: Client,
-    told: Writes,
-    account: Account,
-    begin: str,
-    written: Written,
-) -> Iterator[None]:
-    """Journal the writes with this begin before the body sends one, and remove them after it.
+def _recorded(context: DrillContext, writes: FrontWrites, account: Account) -> Iterator[None]:
+    """Journal the begin of the writes before the body sends one, and remove them after it.
 
     Those that should be gone and are not keep their record, for `heal`. A write without an answer
     may be stored later than it was given up: the removal waits for it.
     """
-    made = Made(event="begun", kind="writes", name=begin)
-    context.record(Kind.MADE, _SUBJECT.format(begin), made)
+    subject, declared = _SUBJECT.format(writes.begin), writes.declared
+    made = Made(event="begun", kind="writes", name=writes.begin)
+    context.record(Kind.MADE, subject, made)
     try:
         yield
     finally:
-        if told.remove is not None:
-            written.settle(context.progress)
-        left = remove(client, told, account, begin)
+        if declared.remove is not None:
+            writes.written.settle(context.progress)
+        left = remove(writes.client, declared, account, writes.begin)
         if left:
             notices.tell(left)
             context.progress(left)
-        if not left or told.remove is None:
-            context.record(Kind.MADE, _SUBJECT.format(begin), {**made, "event": "removed"})
+        if not left or declared.remove is None:
+            context.record(Kind.MADE, subject, {**made, "event": "removed"})
 
 
 def remove_writes(reach: Reach, begin: str) -> list[str]:

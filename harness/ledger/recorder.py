@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from itertools import count
 from pathlib import Path
 from typing import TypeVar
@@ -64,6 +64,14 @@ class Recorder:
         self._said: dict[str, str] = {}
         self._troubles: dict[str, list[str]] = {kind: [] for kind in writers}
         self._threads: list[threading.Thread] = []
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Recorder]:
+        """Record while the body runs, which starts when every kind has an acknowledged write."""
+        with closing(self):
+            self.start()
+            self.steady()
+            yield self
 
     def start(self) -> None:
         """Begin to write."""
@@ -273,15 +281,12 @@ def recording(
             yield recorder
 
 
-@contextlib.contextmanager
 def recorded(
     setup: WriterSetup, names: Collection[str], *, folder: Path, rate_per_s: float
-) -> Iterator[Recorder]:
+) -> AbstractContextManager[Recorder]:
     """Record a ledger on an existing setup."""
     writers = {name: WRITERS[name](setup) for name in names}
-    with closing(
-        Recorder(writers, folder=folder, run=setup.run, rate_per_s=rate_per_s, space=setup.space)
-    ) as recorder:
-        recorder.start()
-        recorder.steady()
-        yield recorder
+    recorder = Recorder(
+        writers, folder=folder, run=setup.run, rate_per_s=rate_per_s, space=setup.space
+    )
+    return recorder.running()

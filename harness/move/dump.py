@@ -108,17 +108,12 @@ def carry_out(move: Move) -> Dumped:
 
 
 def _must_be_possible(move: Move) -> None:
-    if move.source.is_same_server(move.target):
-        raise Refused("source and target are the same PostgreSQL", remedy="correct `equality:`")
+    rehearsal.must_differ(move.source, move.target)
     if move.database not in move.source.databases():
         raise NotProven(
             f"{move.source.name} has no database {move.database}", remedy="correct `dump.database`"
         )
-    if DATABASE in move.target.databases():
-        raise Refused(
-            f"{move.target.name} has a database {DATABASE} already",
-            remedy="a killed rehearsal has left it: ./cutover heal",
-        )
+    rehearsal.must_be_unused(move.target)
     place = move.place
     words = ("sh", "-c", _SPACE, "sh", place.backups, move.folder)
     done = place.run(words, within_s=_SHORT_S)

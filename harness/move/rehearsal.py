@@ -7,7 +7,7 @@ streams, freeze and way back are as in the night itself, and no customer's data 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -112,24 +112,19 @@ class Rehearsal:
             result = recorder.tally()[name]
         return Leg(tuple(walked.taken), direction.frozen_s, walked.stopped), result
 
-    @contextmanager
-    def _recording(self, name: str, origin: Side) -> Iterator[Recorder]:
+    def _recording(self, name: str, origin: Side) -> AbstractContextManager[Recorder]:
         """A ledger whose writers follow ``writers_use``; each has written when the body starts."""
         self.writers_use = origin.name
         place = self._place()
         open_bank(self.stage, place)
         writers = [Bank(self.stage, it, self._place, kind=name) for it in range(BANK_WRITERS)]
-        with closing(
-            Recorder(
-                {name: writers},
-                folder=self.folder / name,
-                run=self.stage.run,
-                rate_per_s=self.rate_per_s,
-            )
-        ) as recorder:
-            recorder.start()
-            recorder.steady()
-            yield recorder
+        recorder = Recorder(
+            {name: writers},
+            folder=self.folder / name,
+            run=self.stage.run,
+            rate_per_s=self.rate_per_s,
+        )
+        return recorder.running()
 
     def _place(self) -> DatabasePlace:
         return replace(self.places[self.writers_use], name=DATABASE)
@@ -137,14 +132,9 @@ class Rehearsal:
 
 def must_be_possible(source: Side, target: Side) -> None:
     """Refused unless both servers can be switched and have nothing of an earlier rehearsal."""
-    if source.is_same_server(target):
-        raise Refused("source and target are the same PostgreSQL", remedy="correct `equality:`")
+    must_differ(source, target)
     for side in (source, target):
-        if DATABASE in side.databases():
-            raise Refused(
-                f"{side.name} has a database {DATABASE} already",
-                remedy="a killed rehearsal has left it: ./cutover heal",
-            )
+        must_be_unused(side)
         if side.setting("is_superuser") != "on":
             raise Refused(
                 f"{side.name}: {side.server.user} is no superuser, and cannot end every client",
@@ -162,6 +152,21 @@ def must_be_possible(source: Side, target: Side) -> None:
                 f"{side.name} has {'; '.join(lacking)}: expected {stream.NEEDS} free of each",
                 remedy="raise them and start PostgreSQL again, or drop slots that nothing reads",
             )
+
+
+def must_differ(source: Side, target: Side) -> None:
+    """Refused if both sides are one running server."""
+    if source.is_same_server(target):
+        raise Refused("source and target are the same PostgreSQL", remedy="correct `equality:`")
+
+
+def must_be_unused(side: Side) -> None:
+    """Refused if a side has the rehearsal's database."""
+    if DATABASE in side.databases():
+        raise Refused(
+            f"{side.name} has a database {DATABASE} already",
+            remedy="a killed rehearsal has left it: ./cutover heal",
+        )
 
 
 def make(side: Side) -> None:

@@ -10,6 +10,7 @@ from http.cookies import CookieError, SimpleCookie
 from harness.core.errors import NotProven, TransportError
 from harness.core.names import Names, document_of, is_secret, kept
 from harness.facts.edge import TOO_MANY
+from harness.move.answers import Answer, Note
 from harness.settings.shift import Login, Visitors, Writes
 from harness.transport.protocols import Response
 
@@ -68,17 +69,21 @@ class Session:
         return {**told, **({"Cookie": cookies} if cookies else {})}
 
 
+def _ignored(_: Answer) -> None:
+    """A first log-in that fails ends the move before its first step."""
+
+
 @dataclass
 class Account:
     """Logs in, and logs in anew once the platform may have ended the session of age.
 
-    ``send`` sends a log-in with its ``body``. Without a declared log-in, the session is the
-    declared header fields alone. ``renewed`` counts the later log-ins.
+    ``send`` sends a log-in with its ``body``, and notes one that failed. Without a declared log-in,
+    the session is the declared header fields alone. ``renewed`` counts the later log-ins.
     """
 
     who: str
     declared: Visitors | Writes
-    send: Callable[[Login, bytes], Response]
+    send: Callable[[Login, bytes, Note], Response]
     body: bytes
     hide: Callable[[str], object]
     renewed: int = 0
@@ -94,8 +99,8 @@ class Account:
         lasts_s = self.declared.lasts_s
         return lasts_s is not None and time.monotonic() - self._since >= lasts_s
 
-    def log_in(self) -> None:
-        """Begin a session; NotProven if the platform gives none.
+    def log_in(self, note: Note = _ignored) -> None:
+        """Begin a session; NotProven if the platform gives none. ``note`` gets a failure.
 
         TransportError if that is not known: no answer, a server error, or 429.
         """
@@ -104,16 +109,16 @@ class Account:
             return
         # From before the request: a session is never older than it is taken for.
         since = time.monotonic()
-        answer = self.send(login, self.body)
+        answer = self.send(login, self.body, note)
         if says_nothing(answer):
             raise TransportError(f"{self.who}: the answer to the log-in is {answer.status}")
         session = Session(self.who, self.declared.headers)
         session.begin(login, answer, self.hide)
         self.session, self._since = session, since
 
-    def renew(self) -> None:
+    def renew(self, note: Note) -> None:
         """Log in anew; raises what ``log_in`` does, and keeps the old session then."""
-        self.log_in()
+        self.log_in(note)
         self.renewed += 1
 
 

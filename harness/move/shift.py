@@ -12,21 +12,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from harness.checks.shift_answers import Judged, judge, shows
 from harness.core.errors import HarnessError, NotProven, TimedOut
-from harness.core.interrupts import uninterrupted
+from harness.core.interrupts import BY_HAND, uninterrupted
 from harness.core.waiting import until
 from harness.facts.schema import Unknown, attempt
 from harness.facts.shift import NoReturn, Quality, Return, Sessions, Shift, Step
 from harness.move import no_return
 from harness.move.evidence import LOOK_EVERY_S, Evidence
 from harness.move.front import Front
-from harness.move.sampling import Samples, window
+from harness.move.sampling import Samples
+from harness.move.share import Change
+from harness.move.watch import Watch
 from harness.move.way_back import WayBack
 from harness.record.records import ShiftEvent
 from harness.settings.shift import Shift as Declared
 
-BY_HAND = "stopped by hand"
 _SERVED_WITHIN_S = 120.0
 # A front that does not take the command goes back by itself when the lease ends.
 _SET_WITHIN_S = 60.0
@@ -82,26 +82,28 @@ class Mover:
 
     parts: Parts
     order: Order
-    share: int = 0
     visitors: Followed | None = None
     # Why no more steps may be taken, such as a ledger that is silent for too long; or None.
     trouble: Callable[[], str | None] = lambda: None
-    # Told apart from the share; before the first change, it need not be told from any.
-    _former: int = _ALL
+    _evidence: Evidence = field(init=False)
+    _change: Change = field(init=False)
     _safe: int = 0
     _before: Step | None = None
-    _evidence: Evidence = field(init=False)
     _steps: list[Step] = field(default_factory=list)
     _returns: list[Return] = field(default_factory=list)
     _needs: dict[str, str] = field(default_factory=dict)
     _agreed: str | None = None
-    _reference_ms: float | None = None
+    _reference_p99_ms: float | None = None
     _stopped: str | None = None
     _give_up: str = ""
-    _step_began: float = 0.0  # monotonic seconds
 
     def __post_init__(self) -> None:
         self._evidence = Evidence(self.parts.samples, self.parts.declared)
+        self._change = Change(0, _ALL, 0.0)
+
+    @property
+    def share(self) -> int:
+        return self._change.share
 
     def give_up(self, why: str) -> None:
         """Take no more steps, for example because the disruption lock is lost."""
@@ -114,46 +116,28 @@ class Mover:
         is tried all the same, and arms nothing first.
         """
         parts = self.parts
-        self.share = self._read_first()
+        # Before the first change, the share need not be told from any.
+        self._change = Change(self._read_first(), _ALL, time.monotonic())
         counts = parts.numbers()
         if not self.order.is_back:
             self._arm(self.share)
-        by_hand = False
         with parts.way_back.renewed():
             try:
                 self._carry_out()
             except KeyboardInterrupt:
-                by_hand, self._stopped = True, BY_HAND
+                self._stopped = BY_HAND
             except HarnessError as error:
                 self._stopped = str(error)
             finally:
                 with uninterrupted():
-                    self._leave_safe()
+                    if self.share != self._safe:
+                        self._back(self._safe, self._stopped or "the end")
         with uninterrupted():
             try:
                 parts.way_back.release()
             except HarnessError as error:  # the machine goes back by itself then
                 self._stopped = self._stopped or str(error)
-            left = attempt(parts.front.read)
-            return Shift(
-                ordered=self.order.shares,
-                rehearsal=self.order.rehearsal,
-                rules=parts.declared.rules(),
-                before=self._before,
-                steps=tuple(self._steps),
-                returns=tuple(self._returns),
-                sessions=None if self.visitors is None else self.visitors.result(),
-                no_return=NoReturn(
-                    from_share=parts.declared.no_return.from_share,
-                    needs=self._needs,
-                    counts=no_return.counted(counts, parts.numbers()),
-                    agreed=self._agreed,
-                ),
-                ledger={},
-                left=None if isinstance(left, Unknown) else left.value,
-                stopped=self._stopped,
-                by_hand=by_hand,
-            )
+            return self._result(counts)
 
     def _read_first(self) -> int:
         try:
@@ -163,6 +147,28 @@ class Mover:
                 return _ALL
             raise
 
+    def _result(self, counts: no_return.Numbers) -> Shift:
+        declared, left = self.parts.declared, attempt(self.parts.front.read)
+        return Shift(
+            ordered=self.order.shares,
+            rehearsal=self.order.rehearsal,
+            rules=declared.rules(),
+            before=self._before,
+            steps=tuple(self._steps),
+            returns=tuple(self._returns),
+            sessions=None if self.visitors is None else self.visitors.result(),
+            no_return=NoReturn(
+                from_share=declared.no_return.from_share,
+                needs=self._needs,
+                counts=no_return.counted(counts, self.parts.numbers()),
+                agreed=self._agreed,
+            ),
+            ledger={},
+            left=None if isinstance(left, Unknown) else left.value,
+            stopped=self._stopped,
+            by_hand=self._stopped == BY_HAND,
+        )
+
     def _carry_out(self) -> None:
         if self.order.is_back:
             self._back(0, "asked for")
@@ -170,7 +176,7 @@ class Mover:
             return
         if self.order.shares[0] <= self.share:
             raise NotProven(f"the share is {self.share} % already", remedy="name higher shares")
-        self._before = self._watch(self.share, time.monotonic())
+        self._before = self._watch()
         if self._before.quality is not Quality.GOOD:
             self._stopped = f"nothing was changed: {self._before.says}"
             return
@@ -187,26 +193,16 @@ class Mover:
         if self.order.rehearsal:
             self._rehearse()
 
-    def _logged_out(self) -> str:
-        """The first visitor who was logged out, or nothing; a rehearsal goes on to find more."""
-        if self.visitors is None or self.order.rehearsal:
-            return ""
-        lost = self.visitors.result().lost
-        return next((f"{who} was logged out {why}" for who, why in lost.items()), "")
-
     def _rehearse(self) -> None:
         """Go back from the last step, and then from each of the others once more."""
         for share in reversed(self.order.shares):
             if share != self.share:
                 self._set(share)
-                if not self._seen(share, time.monotonic()):
+                if not self._evidence.seen(self._change):
                     raise NotProven(f"{share} % did not show again")
             self._back(self._safe, "rehearsed")
 
-    def _arm(self, share: int) -> None:
-        self.parts.record(share, ShiftEvent(event="armed"))
-        self.parts.way_back.arm(share)
-        self._safe = share
+    # --- a step ---
 
     def _may_pass(self, share: int) -> None:
         """NotProven unless the way back works and, if the share is to stay, an operator agreed."""
@@ -229,18 +225,18 @@ class Mover:
 
     def _take(self, share: int) -> Step:
         self._set(share)
-        step = self._watch(share, self._step_began)
+        step = self._watch()
         self._steps.append(step)
         self.parts.record(share, ShiftEvent(event="judged", says=step.quality))
         return step
 
     def _set(self, share: int) -> None:
+        self._must_go_on()
         # The machine may have gone back by itself since, and then nothing is armed.
         self.parts.way_back.renew()
         self.parts.tell(f"setting {share} %")
         self.parts.record(share, ShiftEvent(event="set"))
-        self._former, self.share = self.share, share
-        self._step_began = time.monotonic()
+        self._change = Change(share, self.share, time.monotonic())
         self.parts.front.set(share)
         self._note_change()
 
@@ -248,79 +244,50 @@ class Mover:
         if self.visitors is not None:
             self.visitors.changed()
 
-    def _watch(self, share: int, began: float) -> Step:
-        """Look at a share until its answers are judged, or for as long as that may take."""
-        declared, rules = self.parts.declared, self.parts.declared.rules()
-        evidence, reads, shown = self._evidence, self.parts.front.read(), None
-        seen, found = window(()), Judged(Quality.UNDECIDED, "")
-        self.parts.tell(f"looking at {share} %")
-
-        def is_bad(since: float) -> bool:
-            nonlocal seen, found
-            seen = evidence.window(since)
-            found = judge(share, seen, rules, seen.source.p99_ms or self._reference_ms)
-            return found.quality is Quality.SICK or rules.is_sick(seen.source) or reads != share
-
-        def is_over() -> bool:
-            nonlocal shown
-            # The change itself may break requests: those from before it shows are judged, too.
-            if is_bad(began if shown is None else shown):
-                return True
-            self._must_go_on()
-            if shown is None:
-                shown = evidence.shown_at(share, self._former, began)
-                if shown is None:
-                    return time.monotonic() - began > evidence.shows_within_s(share, self._former)
-                if is_bad(shown):
-                    return True
-            is_held = time.monotonic() - shown >= declared.sampling.hold_s
-            return found.quality is not Quality.UNDECIDED and is_held
-
-        with suppress(TimedOut):
-            until(
-                is_over,
-                within_s=declared.sampling.within_s,
-                every_s=LOOK_EVERY_S,
-                what=f"enough answers at {share} %",
-            )
-        self._reference_ms = seen.source.p99_ms or self._reference_ms
-        is_shown = shown is not None and shows(share, seen.target.answers, seen.named)
-        if not (is_shown or found.quality is Quality.SICK or rules.is_sick(seen.source)):
-            told = f"the share did not show: {seen.target.answers} of {seen.named} answers"
-            found = Judged(Quality.UNDECIDED, f"{told}; {found.says}")
-        return Step(
-            share=share,
+    def _watch(self) -> Step:
+        """Look at the share until its answers are judged, or for as long as that may take."""
+        reads = self.parts.front.read()
+        self.parts.tell(f"looking at {self.share} %")
+        watch = Watch(
+            change=self._change,
             reads=reads,
-            shown_s=None if shown is None else round(shown - began, 2),
-            window=seen,
-            reference_p99_ms=self._reference_ms,
-            quality=found.quality,
-            says=found.says,
+            evidence=self._evidence,
+            former_p99_ms=self._reference_p99_ms,
+            must_go_on=self._must_go_on,
         )
+        step = watch.step()
+        self._reference_p99_ms = step.reference_p99_ms
+        return step
 
     def _must_go_on(self) -> None:
-        if self._give_up:
-            raise NotProven(self._give_up)
-        if trouble := self.trouble():
-            raise NotProven(trouble)
+        """NotProven if no more steps may be taken."""
+        if why := self._give_up or self.trouble():
+            raise NotProven(why)
         if self.parts.way_back.is_lost:
             raise NotProven("the front's machine has gone back by itself: its lease had ended")
 
-    def _seen(self, share: int, since: float) -> float | None:
-        return self._evidence.seen(share, self._former, since)
+    def _logged_out(self) -> str:
+        """The first visitor who was logged out, or nothing; a rehearsal goes on to find more."""
+        if self.visitors is None or self.order.rehearsal:
+            return ""
+        lost = self.visitors.result().lost
+        return next((f"{who} was logged out {why}" for who, why in lost.items()), "")
 
-    def _leave_safe(self) -> None:
-        if self.share != self._safe:
-            self._back(self._safe, self._stopped or "the end")
+    def _arm(self, share: int) -> None:
+        self.parts.record(share, ShiftEvent(event="armed"))
+        self.parts.way_back.arm(share)
+        self._safe = share
+
+    # --- the way back ---
 
     def _back(self, share: int, because: str, *, look_on: bool = False) -> None:
         """Set the safe share first, then measure it; with ``look_on``, see whether errors end."""
-        decided, left = time.monotonic(), self.share
+        decided, left = time.monotonic(), self._change
         set_s = self._set_back(share, decided)
         self.parts.record(share, ShiftEvent(event="back", says=because))
         self.parts.tell(f"back to {share} %: {because}")
-        first_error = self._evidence.first_error(self._step_began, decided) if self._steps else None
-        shown = None if set_s is None else self._seen(share, decided)
+        first_error = self._evidence.first_error(left.at, decided) if self._steps else None
+        shown = None if set_s is None else self._evidence.seen(self._change)
         after = None
         if shown is None:
             after = self._evidence.window(decided)
@@ -331,7 +298,7 @@ class Mover:
         left_behind, unserved = self._followed_back() if is_none else ((), ())
         self._returns.append(
             Return(
-                from_share=left,
+                from_share=left.share,
                 to_share=share,
                 because=because,
                 first_error_s=None if first_error is None else round(decided - first_error, 2),
@@ -357,8 +324,8 @@ class Mover:
         except TimedOut:
             return None
         # A front reads its file, and may follow another one: an order to go back does not trust it.
-        self._former = share if self.order.is_back else self.share
-        self.share = share
+        former = share if self.order.is_back else self.share
+        self._change = Change(share, former, decided)
         self._note_change()
         return round(time.monotonic() - decided, 3)
 

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import psycopg
 from psycopg import sql
@@ -22,14 +23,18 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
 from harness.backup.equality.session import Connection, Server, identity
-from harness.core.errors import NotProven, Unreachable
+from harness.core.errors import NotProven, TimedOut, Unreachable
+from harness.core.parallel import within
 from harness.core.waiting import until
+from harness.ledger.writers.postgres import hang_up_on
 
 ADMIN = "postgres"
 # Both tables hold heartbeats; ``BACK`` is replicated in the other direction from the beginning.
 SCHEMA = "cutover"
 BEATS, BACK = "heartbeat", "heartbeat_back"
 _CONNECTS_WITHIN_S = 10
+# Longer than a statement may take by the server's own limit.
+_ANSWERS_WITHIN_S = 90.0
 # A frozen database's own settings must not hold for the sessions of this harness.
 _OPTIONS = (
     "-c default_transaction_read_only=off -c statement_timeout=60s -c lock_timeout=30s "
@@ -103,9 +108,19 @@ class Side:
         self, database: str, statement: sql.Composed, words: Sequence[object] = ()
     ) -> list[TupleRow]:
         """The rows of a composed statement, which commits at once."""
-        with self._told(database):
-            cursor = self.session(database).execute(statement, words or None)
+        session = self.session(database)
+
+        def asked() -> list[TupleRow]:
+            cursor = session.execute(statement, words or None)
             return cursor.fetchall() if cursor.description else []
+
+        with self._told(database):
+            return within(
+                _ANSWERS_WITHIN_S,
+                asked,
+                what=f"{self.name}, {database}",
+                abandon=partial(hang_up_on, session),
+            )
 
     def session(self, database: str) -> Connection:
         """The session of a database; it is opened on first use, and again once it was lost."""
@@ -140,9 +155,12 @@ class Side:
 
     @contextmanager
     def _told(self, database: str) -> Iterator[None]:
-        """psycopg's errors become ours."""
+        """psycopg's errors become ours; a server that hangs is unreachable, and no step is late."""
         try:
             yield
+        except TimedOut as error:
+            self._open.pop(database, None)  # the abandoned call may still use it
+            raise Unreachable(str(error)) from error
         except psycopg.OperationalError as error:
             raise Unreachable(f"{self.name}, {database}: {error}") from error
         except psycopg.Error as error:

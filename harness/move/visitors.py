@@ -12,7 +12,8 @@ from functools import partial
 from harness.core.errors import HarnessError, NotProven, in_a_line
 from harness.core.parallel import in_each, running
 from harness.facts.shift import Sessions, Window
-from harness.move.sampling import TARGET, Answer, Client, is_good, newest, window
+from harness.move.answers import TARGET, Answer, newest, window
+from harness.move.client import Client, is_good
 from harness.move.session import Account, says_nothing
 from harness.settings.shift import Visitors as Declared
 from harness.transport.protocols import Response
@@ -43,7 +44,7 @@ class Visitors:
 
     A visitor is logged out when it is served another page than that of a logged-in visitor. Server
     errors and requests without an answer are failures, and no log-out. Nor is a session that is as
-    old as the profile lets it become: the visitor logs in anew.
+    old as the profile lets it become: the visitor logs in anew, and is lost if it may not.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Visitors:
     def answers(self, most: int = 0) -> Window:
         """The answers to the visitors' pages so far, or at most so many of the newest.
 
-        A page that logs a visitor out is no error.
+        A page that logs a visitor out is no error; a log-in anew that fails is one.
         """
         return window(newest(self._answers, most))
 
@@ -133,7 +134,7 @@ class Visitors:
         """Log in anew; why that is not possible, or nothing. A failure is tried again later."""
         visitor.requests += 1
         try:
-            visitor.account.renew()
+            visitor.account.renew(self._answers.append)
         except NotProven as error:
             return f"it could not log in anew: {in_a_line(error)}"
         except HarnessError:
@@ -156,18 +157,22 @@ class Visitors:
     def _asked(self, visitor: _Visitor) -> Response | None:
         """The answer to a request, counted; None for one that says nothing about the session."""
         visitor.requests += 1
-        page, session, at = self._declared.page, visitor.account.session, time.monotonic()
+        page, session = self._declared.page, visitor.account.session
         try:
-            answer = self._client.get(page, headers=session.fields)
+            answer = self._client.noted(
+                partial(self._client.get, page, headers=session.fields),
+                self._answers.append,
+                is_good=lambda it: not says_nothing(it),
+                expected=page.status,
+            )
             session.keep(answer)
-        except HarnessError as error:
-            self._answers.append(Answer(at, time.monotonic() - at, None, type(error).__name__))
+        except HarnessError:
             visitor.failed += 1
             return None
-        says_something = not says_nothing(answer)
-        self._answers.append(self._client.judged(at, answer, page.status, is_good=says_something))
-        visitor.failed += not says_something
-        return answer if says_something else None
+        if says_nothing(answer):
+            visitor.failed += 1
+            return None
+        return answer
 
     def _refused(self, answer: Response) -> str:
         """Why an answer is not the page of a logged-in visitor, or nothing."""

@@ -112,9 +112,8 @@ class WayBack:
         with self._turn:
             if self._undo is None:
                 return
-            if (
-                not self._is_confirmed
-            ):  # the machine may have stored a share that is not the safe one
+            # The machine may have stored a share that is not the safe one.
+            if not self._is_confirmed:
                 self._store.arm(self._undo)
             self._store.heal(self._undo)
             self._undo = None

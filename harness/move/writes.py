@@ -12,8 +12,9 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from pathlib import Path
 
@@ -31,7 +32,8 @@ from harness.facts.shift import Window
 from harness.ledger.checker import Found
 from harness.ledger.recorder import Recorder
 from harness.ledger.writers.protocol import seal, unsealed
-from harness.move.sampling import Answer, Client, newest, window
+from harness.move.answers import Answer, newest, window
+from harness.move.client import Client
 from harness.move.session import Account
 from harness.settings.shift import Writes
 from harness.transport.protocols import Response
@@ -75,91 +77,105 @@ class Written:
         return window(newest(self.answers, most))
 
 
-class FrontWriter:
-    """One writer of the declared requests; ``name`` is ``front/0``, ``front/1`` ….
+@dataclass(frozen=True)
+class FrontWrites:
+    """The writes of one run through the front, by the declared requests.
 
-    A write is a text: the begin that all of this run have, the writer, the number of its block, its
+    Each is a text: the begin that all of this run have, the writer, the number of its block, its
     own number and the seal.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        declared: Writes,
-        account: Account,
-        *,
-        run: str,
-        number: int,
-        written: Written,
-    ) -> None:
+    client: Client
+    declared: Writes
+    run: str
+    written: Written = field(default_factory=Written)
+
+    @property
+    def begin(self) -> str:
+        return begin_of(self.run)
+
+    def recording(
+        self, accounts: Sequence[Account], *, folder: Path, rate_per_s: float
+    ) -> AbstractContextManager[Recorder]:
+        """Record writes, a writer an account; the body starts when one is there."""
+        writers = [FrontWriter(self, account, number) for number, account in enumerate(accounts)]
+        recorder = Recorder({KIND: writers}, folder=folder, run=self.run, rate_per_s=rate_per_s)
+        return recorder.running()
+
+
+class FrontWriter:
+    """One writer of them; ``name`` is ``front/0``, ``front/1`` …."""
+
+    def __init__(self, writes: FrontWrites, account: Account, number: int) -> None:
         self.name = f"{KIND}/{number}"
-        self._client = client
-        self._declared = declared
+        self._writes = writes
         self._account = account
-        self._run = run
         self._number = number
-        self._written = written
 
     def send(self, seq: int) -> None:
-        self._written.sent[self._number] = seq + 1
-        begin, sealed = begin_of(self._run), seal(self._run, self.name, seq)
+        self._writes.written.sent[self._number] = seq + 1
+        begin, sealed = self._writes.begin, seal(self._writes.run, self.name, seq)
         text = f"{begin}-{self._number}-{seq // _BLOCK}-{seq}-{sealed}"
         try:
             self._stay_logged_in()
         except HarnessError as error:
             why = f"{self.name} could not log in anew: {in_a_line(error)}"
             raise NeverSent(why) from error
-        asked, at = self._declared.send, time.monotonic()
-        answer = self._answer({"writes": begin, "write": text}, at)
-        is_good = asked.is_answered(answer.status, answer.body)
-        self._note(self._client.judged(at, answer, asked.status, is_good=is_good))
-        if not is_good:
+        answer = self._answer({"writes": begin, "write": text})
+        if not self._is_good(answer):
             raise NotProven(f"{self.name}: answered {answer.status}: {answer.body[:200]!r}")
 
-    def _answer(self, texts: Mapping[str, str], at: float) -> Response:
-        written = self._written
+    def _answer(self, texts: Mapping[str, str]) -> Response:
+        asked, written = self._writes.declared.send, self._writes.written
         written.on_the_way.add(self._number)
         try:
-            return self._client.ask(self._declared.send, self._account.session, texts)
-        except HarnessError as error:
-            self._note(Answer(at, time.monotonic() - at, None, type(error).__name__))
-            if isinstance(error, NotListening):
-                raise NeverSent(str(error)) from error
+            return self._writes.client.noted(
+                partial(self._writes.client.ask, asked, self._account.session, texts),
+                self._note,
+                is_good=self._is_good,
+                expected=asked.status,
+            )
+        except NotListening as error:
+            raise NeverSent(str(error)) from error
+        except HarnessError:
             written.unanswered_at = time.monotonic()
             raise
         finally:
             written.on_the_way.discard(self._number)
 
+    def _is_good(self, answer: Response) -> bool:
+        return self._writes.declared.send.is_answered(answer.status, answer.body)
+
     def _note(self, answer: Answer) -> None:
         # A session that came of age meanwhile is renewed next: the platform has not failed.
         if answer.error is None or not self._account.is_of_age:
-            self._written.answers.append(answer)
+            self._writes.written.answers.append(answer)
 
     def read(self) -> Iterator[Found]:
         """Every write, as often as it is there; NotProven unless all can be read."""
-        form, asked = _form(begin_of(self._run)), self._declared.read
+        form, asked = _form(self._writes.begin), self._writes.declared.read
         for part in self._parts():
             self._stay_logged_in()
-            answer = self._client.ask(asked, self._account.session, {"writes": part})
-            for found in form.finditer(_whole(answer, self._declared, self.name)):
+            answer = self._writes.client.ask(asked, self._account.session, {"writes": part})
+            for found in form.finditer(_whole(answer, self._writes.declared, self.name)):
                 # A platform may show more than it was asked for: that belongs to another part.
                 if found[0].startswith(part):
                     who, seq, sealed = found.groups()
-                    yield from unsealed(self._run, f"{KIND}/{who}", int(seq), sealed)
+                    yield from unsealed(self._writes.run, f"{KIND}/{who}", int(seq), sealed)
 
     def _parts(self) -> Iterator[str]:
         """The begins of the texts that are read at once: of each block, or of all writes."""
-        begin, asked = begin_of(self._run), self._declared.read
+        begin, asked = self._writes.begin, self._writes.declared.read
         if "writes" not in names_in([asked.path, asked.body]):
             yield begin
             return
-        for number, count in sorted(self._written.sent.items()):
+        for number, count in sorted(self._writes.written.sent.items()):
             for block in range(-(-count // _BLOCK)):
                 yield f"{begin}-{number}-{block}-"
 
     def _stay_logged_in(self) -> None:
         if self._account.is_of_age:
-            self._account.renew()
+            self._account.renew(self._writes.written.answers.append)
 
     def abandon(self) -> None:
         """Each request has its own deadline, and a connection of its own."""
@@ -176,30 +192,6 @@ def begin_of(run: str) -> str:
 def _form(begin: str) -> re.Pattern[str]:
     """The form of the texts with this begin: the writer, the number and the seal of each."""
     return re.compile(rf"{begin}-(\d+)-\d+-(\d+)-([0-9a-f]*)")
-
-
-@contextmanager
-def writing(
-    client: Client,
-    declared: Writes,
-    accounts: Sequence[Account],
-    *,
-    folder: Path,
-    run: str,
-    rate_per_s: float,
-    written: Written,
-) -> Iterator[Recorder]:
-    """Record writes through the front, a writer an account; the body starts when one is there."""
-    writers = [
-        FrontWriter(client, declared, account, run=run, number=number, written=written)
-        for number, account in enumerate(accounts)
-    ]
-    with closing(
-        Recorder({KIND: writers}, folder=folder, run=run, rate_per_s=rate_per_s)
-    ) as recorder:
-        recorder.start()
-        recorder.steady()
-        yield recorder
 
 
 def remove(client: Client, declared: Writes, account: Account, begin: str) -> str:

@@ -15,7 +15,7 @@ from harness.core.errors import TransportError
 from harness.facts.schema import Known
 from harness.facts.shift import Sessions
 from harness.faults.model import Undo
-from harness.move.sampling import SOURCE, TARGET, Answer
+from harness.move.answers import SOURCE, TARGET, Answer
 from harness.move.shift import Mover, Order, Parts
 from harness.move.way_back import WayBack
 from harness.record.records import ShiftEvent

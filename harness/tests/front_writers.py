@@ -9,7 +9,7 @@ from harness.drill.shift import move_traffic
 from harness.facts.shift import Shift
 from harness.move.session import Account
 from harness.move.shift import Order
-from harness.move.writes import FrontWriter, Written
+from harness.move.writes import FrontWriter, FrontWrites, Written
 from harness.settings.shift import Writes
 from harness.tests.moving import client
 from harness.tests.test_way_back import Context
@@ -50,7 +50,8 @@ def account(platforms: Platforms, who: str, **changes: Any) -> Account:
     return Account(who, told, client(platforms).log_in, b"", lambda _: None)
 
 
-def writer(platforms: Platforms, **changes: Any) -> FrontWriter:
+def writer(platforms: Platforms, *, written: Written | None = None, **changes: Any) -> FrontWriter:
     told = Writes.model_validate({**WRITES, **changes})
     one = account(platforms, "one", **changes)
-    return FrontWriter(client(platforms), told, one, run="run", number=0, written=Written())
+    seen = Written() if written is None else written
+    return FrontWriter(FrontWrites(client(platforms), told, "run", seen), one, 0)

@@ -12,8 +12,9 @@ from harness.core.model import Outcome
 from harness.facts.schema import Known, dump
 from harness.facts.shift import Shift
 from harness.faults.model import Undo
+from harness.move.client import Client
 from harness.move.front import FrontByCommands
-from harness.move.sampling import Client, Sampler
+from harness.move.sampling import Sampler
 from harness.move.shift import Mover, Order, Parts
 from harness.move.visitors import Visitors
 from harness.move.way_back import WayBack

@@ -16,13 +16,13 @@ import pytest
 from harness.facts.schema import Known
 from harness.facts.shift import Sessions
 from harness.faults.model import Undo
-from harness.move.sampling import SOURCE, TARGET, Answer
+from harness.move.answers import SOURCE, TARGET, Answer
 from harness.move.shift import Mover, Order, Parts
 from harness.move.way_back import WayBack
 from harness.settings.shift import Shift as Declared
 from harness.tests.fake_front import DECLARED
 
-MODULES = ("core.waiting", "move.shift", "move.evidence")
+MODULES = ("core.waiting", "move.shift", "move.watch", "move.evidence")
 VISITORS = 5
 _EVERY_S = 2.0
 

@@ -19,9 +19,10 @@ from harness.drill.shift import _recorded, move_traffic
 from harness.facts.schema import dump
 from harness.facts.shift import Shift
 from harness.ledger.recorder import Recorder
+from harness.move.answers import TARGET
 from harness.move.session import Account
 from harness.move.shift import Order
-from harness.move.writes import KIND, FrontWriter, Written, begin_of, writing
+from harness.move.writes import KIND, FrontWriter, FrontWrites, Written
 from harness.settings.shift import Writes
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER
@@ -39,6 +40,8 @@ from harness.tests.test_way_back import Books, Context
 from harness.tests.two_platforms import Platforms, two_platforms
 
 GOOD = "the new platform answers as well as the old one at every step"
+# Long enough for writes that the new platform answers.
+HOLD = {"per_s": 200, "hold_s": 2, "within_s": 60, "timeout_s": 30}
 LOST, TWICE = "the move loses no acknowledged write", "the move makes no write twice"
 
 
@@ -46,7 +49,7 @@ def moved(tmp_path: Path, change: Callable[[Platforms], object] = lambda _: None
     """A move to 100 % whose writes go through the front; the platforms list nothing afterwards."""
     with two_platforms(tmp_path) as platforms:
         change(platforms)
-        found = moving(platforms, Context(ALLOWED, folder=tmp_path))
+        found = moving(platforms, Context(ALLOWED, folder=tmp_path), sampling=HOLD)
         assert platforms.writes == []
     return found
 
@@ -89,8 +92,7 @@ def test_writes_that_the_new_platform_refuses_bring_the_share_back_and_fail(
         platforms.refuses = True
         order = Order(shares=(50,), rehearsal=False)
         context = Context(ALLOWED, folder=tmp_path)
-        hold = {"per_s": 200, "hold_s": 5, "within_s": 60}
-        found = moving(platforms, context, order, sampling=hold)
+        found = moving(platforms, context, order, sampling={**HOLD, "hold_s": 5})
         assert platforms.share == 0
     assert found.stopped is not None
     assert found.stopped.startswith("writes through the front fail at the new platform: ")
@@ -126,13 +128,13 @@ def test_a_write_that_comes_after_its_writer_gave_it_up_is_removed_too(
 ) -> None:
     """The new platform does not answer it, and stores it half a second later."""
     monkeypatch.setattr("harness.move.writes._LATE_S", 2.0)
-    told, begin, written = Writes.model_validate(WRITES), begin_of("run"), Written()
+    told = Writes.model_validate(WRITES)
     with two_platforms(tmp_path, share=100) as platforms:
         platforms.late_s = 0.5
         context = cast("DrillContext", Context(ALLOWED, folder=tmp_path))
-        front, one = client(platforms), account(platforms, "one")
-        with _recorded(context, front, told, one, begin, written):
-            late = FrontWriter(front, told, one, run="run", number=0, written=written)
+        writes, one = FrontWrites(client(platforms), told, "run"), account(platforms, "one")
+        with _recorded(context, writes, one):
+            late = FrontWriter(writes, one, 0)
             with pytest.raises(TransportError):
                 late.send(0)
         for it in platforms.late:
@@ -202,15 +204,8 @@ def followed(
     accounts = [account(platforms, it, login=LOGIN, **changes) for it in ("one", "two")]
     for it in accounts:
         it.log_in()
-    with writing(
-        client(platforms),
-        told,
-        accounts,
-        folder=folder / KIND,
-        run="run",
-        rate_per_s=50,
-        written=Written(),
-    ) as recorder:
+    writes = FrontWrites(client(platforms), told, "run")
+    with writes.recording(accounts, folder=folder / KIND, rate_per_s=50) as recorder:
         yield recorder, accounts
 
 
@@ -239,6 +234,20 @@ def test_a_write_whose_writer_cannot_log_in_anew_was_never_sent(tmp_path: Path) 
         with pytest.raises(NeverSent, match="front/0 could not log in anew: one: the answer"):
             one.send(0)
         assert platforms.writes == []
+
+
+def test_a_writer_that_the_new_platform_does_not_let_in_anew_is_a_failed_answer(
+    tmp_path: Path,
+) -> None:
+    """At half of the requests it gets in at the next try, and the ledger is never silent."""
+    written = Written()
+    with two_platforms(tmp_path, share=100) as platforms:
+        one = writer(platforms, written=written, login=LOGIN, lasts_s=1.0)
+        platforms.stumbles = True
+        with pytest.raises(NeverSent):
+            one.send(0)
+    (answer,) = written.answers
+    assert (answer.side, answer.error) == (TARGET, "log-in: status 500")
 
 
 def test_writers_keep_the_cookies_of_every_answer_as_a_browser_does(tmp_path: Path) -> None:

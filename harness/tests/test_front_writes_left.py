@@ -135,7 +135,7 @@ def test_a_resumed_run_counts_no_write_of_the_session_that_was_killed(tmp_path: 
         moving(platforms, Context(ALLOWED, folder=tmp_path, noted=kills.note))
         killed = max((it.writes for it in kills.moments), key=len)
         platforms.writes[:] = killed
-        platforms.file.write_text("0")
+        platforms.turn(0)
         found = moving(platforms, Context(ALLOWED, folder=tmp_path, noted=kills.note))
         assert platforms.writes == killed != []
     tally = found.ledger["shift/front"]

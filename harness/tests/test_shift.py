@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from harness.checks import CHECKS
 from harness.core.errors import Garbled
+from harness.core.interrupts import BY_HAND
 from harness.core.model import Outcome, Verdict
 from harness.facts.schema import dump, read
 from harness.facts.shift import SHIFT, Quality, Shift
-from harness.move.shift import BY_HAND, Order
+from harness.move.shift import Order
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER
 from harness.tests.fake_front import FakeVisitors, Killed, World
@@ -165,6 +166,23 @@ def test_a_lost_lock_stops_the_move_at_the_safe_share() -> None:
     mover.give_up("another harness holds the Lease")
     moved = mover.move()
     assert (world.share, moved.stopped) == (0, "another harness holds the Lease")
+
+
+def test_a_lost_lock_raises_no_share_again_for_the_rest_of_a_rehearsal() -> None:
+    world = World()
+    mover = world.mover(REHEARSAL)
+    record = mover.parts.record
+
+    def loses(share: int, event: Any) -> None:
+        record(share, event)
+        if event["event"] == "back":
+            mover.give_up("another harness holds the Lease")
+
+    object.__setattr__(mover.parts, "record", loses)
+    moved = mover.move()
+    assert world.was_set == [10, 50, 100, 0, 0]
+    assert (world.share, moved.stopped) == (0, "another harness holds the Lease")
+    assert judged(BACK, moved).outcome is Outcome.NOT_PROVEN
 
 
 def test_a_lease_that_ended_stops_the_move() -> None:

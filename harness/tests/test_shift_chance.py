@@ -18,8 +18,10 @@ from harness.core.sprt import Sprt
 from harness.core.waiting import until
 from harness.facts.schema import dump
 from harness.facts.shift import Quality, Rules, Window
-from harness.move.evidence import Evidence, answers_needed, shown_since
-from harness.move.sampling import SOURCE, TARGET, Answer, Sampler, newest, window
+from harness.move.answers import SOURCE, TARGET, Answer, newest, window
+from harness.move.evidence import Evidence
+from harness.move.sampling import Sampler
+from harness.move.share import Change, answers_needed, shown_since
 from harness.move.shift import Order
 from harness.settings.shift import Sampled
 from harness.settings.shift import Shift as Declared
@@ -124,7 +126,7 @@ class Racing:
 
 def test_a_request_that_ends_between_two_looks_is_on_no_side_of_them() -> None:
     evidence = Evidence(Racing(), Declared.model_validate(DECLARED))
-    assert evidence.shown_at(0, 50, 0.0) == 51.0
+    assert evidence.shown_at(Change(0, 50, 0.0)) == 51.0
 
 
 # --- errors ---

@@ -24,7 +24,8 @@ from harness.facts.schema import Unknown, read
 from harness.facts.shift import SHIFT, Shift
 from harness.faults.preflight import permitted_back
 from harness.gate import RunState
-from harness.move.sampling import Answer, Client
+from harness.move.answers import Answer
+from harness.move.client import Client
 from harness.move.shift import Order
 from harness.pytest_gate.catalogue import Step as StepText
 from harness.pytest_gate.engine import Run

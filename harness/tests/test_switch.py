@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
@@ -332,3 +333,20 @@ def test_a_server_with_too_few_places_for_streams_is_refused(
             until(lambda: target.ask(ADMIN, LAUNCHER), within_s=60, what="the launcher runs")
             with pytest.raises(Refused, match=says):
                 must_be_possible(source, target)
+
+
+def test_a_server_that_hangs_is_unreachable_and_holds_up_no_switch(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.move.side._ANSWERS_WITHIN_S", 0.5)
+    with closing(world.side("source")) as side:
+        hung = side.session(ADMIN).info.backend_pid
+        os.kill(hung, signal.SIGSTOP)
+        try:
+            with pytest.raises(Unreachable, match=r"source, postgres: no answer within 0\.5 s"):
+                side.databases()
+        finally:
+            os.kill(hung, signal.SIGCONT)
+        monkeypatch.undo()
+        assert ADMIN in side.databases()
+        assert side.session(ADMIN).info.backend_pid != hung

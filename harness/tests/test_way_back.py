@@ -249,7 +249,7 @@ def test_visitors_whom_the_new_platform_fails_bring_the_share_back(tmp_path: Pat
     context = Context(Options(allowed=True, seed=1))
     with two_platforms(tmp_path) as platforms:
         platforms.breaks = True
-        hold = {"per_s": 200, "hold_s": 5, "within_s": 60}
+        hold = {"per_s": 200, "hold_s": 5, "within_s": 60, "timeout_s": 30}
         told = platforms.declared(steps=[50, 100], sampling=hold)
         moved = move_traffic(told, order, cast("DrillContext", context))
         assert platforms.share == 0

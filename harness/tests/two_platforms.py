@@ -29,7 +29,8 @@ class Platforms:
 
     If ``breaks``, it answers visitors who are logged in with 500.
 
-    Both end a session after ``lasts_s``; if ``closed``, nobody can log in any more.
+    Both end a session after ``lasts_s``; if ``closed``, nobody can log in any more. If it
+    ``stumbles``, the new one answers a log-in with 500.
     """
 
     folder: Path
@@ -40,6 +41,7 @@ class Platforms:
     limits: bool = False
     lasts_s: float = inf
     closed: bool = False
+    stumbles: bool = False
     began: dict[str, float] = field(default_factory=dict)
     sessions: dict[str, str] = field(default_factory=dict)
     bodies: list[bytes] = field(default_factory=list)
@@ -65,6 +67,12 @@ class Platforms:
     @property
     def share(self) -> int:
         return int(self.file.read_text())
+
+    def turn(self, share: int) -> None:
+        """Set the share while requests come: none may meet a file that is half written."""
+        new = self.folder / "share.new"
+        new.write_text(f"{share}\n")
+        new.replace(self.file)
 
     def side(self) -> str:
         with self._turn:
@@ -102,7 +110,8 @@ class Platforms:
             "steps": [10, 50, 100],
             "requests": [{"host": "app.example.com", "path": "/"}],
             "side": {"header": "X-Side", "source": "swarm", "target": "rke2"},
-            "sampling": {"per_s": 200, "hold_s": 0, "within_s": 30},
+            # The computer that runs the tests may stand still for seconds.
+            "sampling": {"per_s": 200, "hold_s": 0, "within_s": 30, "timeout_s": 30},
             "errors": {"p0": 0.01, "p1": 0.1, "alpha": 0.05, "beta": 0.05},
             "p99": {"floor_ms": 30_000},
             "visitors": {
@@ -144,6 +153,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.store(side, str(json.loads(body)["text"]))
             return
         it.bodies.append(body)
+        if it.stumbles and side == "rke2":
+            self.say(500, side, "broken")
+            return
         if it.closed:
             self.say(401, side, json.dumps({"detail": "Invalid credentials"}))
             return
@@ -221,7 +233,7 @@ class _Server(ThreadingHTTPServer):
 def two_platforms(folder: Path, share: int = 0) -> Iterator[Platforms]:
     """Both platforms behind their front, while the body runs."""
     platforms = Platforms(folder)
-    platforms.file.write_text(f"{share}\n")
+    platforms.turn(share)
     handler = type("Handler", (_Handler,), {"platforms": platforms})
     with _Server(("127.0.0.1", 0), handler) as server:
         platforms.port = server.server_address[1]

@@ -22,14 +22,18 @@ _QUOTA = "ceph.quota.max_bytes"
 _BYTES = "ceph.dir.rbytes"
 # A file system's own size differs from its claim's by what the file system needs for itself.
 _AS_LARGE_TIMES = 1.1
-# Reserved at once is all but this; written is the rest, and at most _WRITTEN_MIB.
+# Reserved at once is all but this; written is the rest, and at most _WRITTEN_MIB. PostgreSQL adds
+# files of 16 MiB to its log, also after the room was measured: the reservation is tried with less
+# again, for up to so many of them.
 _REST_MIB = 16
 _WRITTEN_MIB = 32
+_TRIES = 8
 # Below this no segment of PostgreSQL's log (16 MiB), and hardly a table, can grow.
 _FULL_BYTES = _MIB
-# $1: the file, $2: the bytes to write; then the command that reserves the file's length.
-_FILL = """file=$1 rest=$2; shift 2
-umask 077 && "$@" "$file" || exit 1
+# $1: the file, $2: the bytes to write, $3 and $4: what reserves a length; then lengths to try.
+_FILL = """file=$1 rest=$2 reserve=$3 option=$4; shift 4
+umask 077
+for length; do "$reserve" "$option" "$length" "$file" && break; done || exit 1
 head --bytes="$rest" /dev/zero >> "$file" 2> /dev/null || :
 """
 # $1: the volume, as a pattern; $2: the file; then the command that says whether it is mounted.
@@ -103,7 +107,9 @@ class FillPrimaryVolume(KillPrimary):
     def acts(self, reach: Reach) -> Iterable[Act]:
         how = ("truncate", "--size") if self.has_quota else ("fallocate", "--length")
         file = f"{self._path_now(reach)}/{self._file}"
-        words = (file, f"{_WRITTEN_MIB * _MIB}", *how, f"{self.add_bytes}")
+        step = _REST_MIB * _MIB
+        lengths = (self.add_bytes - step * tried for tried in range(_TRIES))
+        words = (file, f"{_WRITTEN_MIB * _MIB}", *how, *(f"{it}" for it in lengths if it > 0))
         yield Act(place=self.machine, argv=("sh", "-c", _FILL, "fill", *words), within_s=120)
 
     def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:

@@ -109,11 +109,7 @@ class Database:
         self._abandoned += 1
         connection = self._open
         if connection is not None:
-            with (
-                contextlib.suppress(psycopg.Error, OSError),  # that thread may just be closing it
-                socket.socket(fileno=os.dup(connection.fileno())) as same,
-            ):
-                hang_up(same)
+            hang_up_on(connection)
 
     def close(self) -> None:
         if self._open is not None:
@@ -140,6 +136,15 @@ class Database:
     def _heard(self, notice: psycopg.errors.Diagnostic) -> None:
         if notice.severity_nonlocalized == "WARNING":
             self._warnings.append(f"{notice.sqlstate} {notice.message_primary}")
+
+
+def hang_up_on(connection: psycopg.Connection[TupleRow]) -> None:
+    """End the wait of another thread for an answer."""
+    with (
+        contextlib.suppress(psycopg.Error, OSError),  # that thread may just be closing it
+        socket.socket(fileno=os.dup(connection.fileno())) as same,
+    ):
+        hang_up(same)
 
 
 class Postgres:
