@@ -129,12 +129,13 @@ def pod(
     }
 
 
-def service(name: str, selector: dict[str, str], port: int) -> dict[str, Any]:
+def service(name: str, selector: dict[str, str], port: int, *, at: int = 80) -> dict[str, Any]:
+    """A Service that leads from its port ``at`` to a port of the pods."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": name},
-        "spec": {"selector": selector, "ports": [{"port": 80, "targetPort": port}]},
+        "spec": {"selector": selector, "ports": [{"port": at, "targetPort": port}]},
     }
 
 
