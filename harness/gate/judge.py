@@ -141,15 +141,17 @@ def judge(run_state: RunState) -> Judgement:
 def decide(run_state: RunState, outcomes: Sequence[Outcome]) -> Decision:
     """One decision: an unhealed fault first, then a refusal, then the worst outcome.
 
-    A gate without an applicable requirement proves nothing. A gate that did not end proves nothing
+    A refusal says that nothing was touched. If another drill of the run broke something, or a
+    requirement failed, the refused drill is not proven, and no more is said of it. A gate without an applicable requirement proves nothing. A gate that did not end proves nothing
     either: the missing part of a killed run is unknown.
     """
     if any(not (fault.healed and fault.heal_proved) for fault in run_state.faults.values()):
         return Decision.UNHEALED
-    if run_state.refused is not None:
-        return Decision.REFUSED
     worst = merge(outcomes)
-    if not run_state.ended and worst is not Outcome.FAIL:
+    is_refused = run_state.refused is not None
+    if is_refused and not run_state.faults and worst is not Outcome.FAIL:
+        return Decision.REFUSED
+    if (is_refused or not run_state.ended) and worst is not Outcome.FAIL:
         return Decision.NOT_PROVEN
     return {
         Outcome.FAIL: Decision.NO_GO,

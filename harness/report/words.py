@@ -111,8 +111,8 @@ def account(judgement: Judgement) -> str:
         more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
         sentences.append(f"{_count(len(failed), 'failed')}: {risks}{more}.")
     sentences += _others(judgement)
-    if judgement.run_state.refused is not None:
-        sentences.insert(0, f"Nothing was looked at: {judgement.run_state.refused}.")
+    if judgement.decision is Decision.REFUSED:
+        sentences.insert(0, f"Nothing was touched: {judgement.run_state.refused}.")
     if not judgement.run_state.ended:
         sentences.append("The run did not come to its end.")
     if judgement.decision is Decision.UNHEALED:

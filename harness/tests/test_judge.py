@@ -76,25 +76,37 @@ def test_the_decision_follows_the_worst_requirement(
     assert Judgement(run_state=run_state, decision=decision, judged=(), warnings=()).exit == status
 
 
-@given(st.lists(OUTCOMES), st.booleans(), st.booleans(), st.booleans())
-def test_an_unhealed_fault_outranks_a_refusal_and_a_refusal_everything_else(
-    outcomes: list[Outcome], refused: bool, healed: bool, proved: bool
+@given(st.lists(OUTCOMES), st.booleans(), st.sampled_from([None, False, True]))
+def test_an_unhealed_fault_outranks_a_refusal_and_that_is_said_only_of_a_run_that_touched_nothing(
+    outcomes: list[Outcome], refused: bool, healed: bool | None
 ) -> None:
+    """``healed``: the fault of the run; None: it has broken nothing."""
     run_state = RunState(CHECKS)
     run_state.ended = True
-    run_state.refused = "another cluster" if refused else None
-    run_state.faults["1"] = FaultSeen(
-        id="1", fault="f", target="t", injected="", healed="z" if healed else None
-    )
-    run_state.faults["1"].heal_proved = proved
-    decision = decide(run_state, outcomes)
-    if not (healed and proved):
+    run_state.refused = "one manager" if refused else None
+    if healed is not None:
+        run_state.faults["1"] = FaultSeen(id="1", fault="f", target="t", injected="", healed="z")
+        run_state.faults["1"].heal_proved = healed
+    decision, worst = decide(run_state, outcomes), merge(outcomes)
+    if healed is False:
         assert decision is Decision.UNHEALED
+    elif worst is Outcome.FAIL:
+        assert decision is Decision.NO_GO
     elif refused:
-        assert decision is Decision.REFUSED
+        assert decision is (Decision.REFUSED if healed is None else Decision.NOT_PROVEN)
     else:
         assert decision not in (Decision.REFUSED, Decision.UNHEALED)
-        assert (decision is Decision.GO) == (merge(outcomes) is Outcome.PASS)
+        assert (decision is Decision.GO) == (worst is Outcome.PASS)
+
+
+@pytest.mark.parametrize("healed", [None, True])
+def test_a_fault_without_an_undo_seen_is_unhealed(healed: bool | None) -> None:
+    run_state = RunState(CHECKS)
+    run_state.ended = True
+    fault = FaultSeen(id="1", fault="f", target="t", injected="", healed=None)
+    fault.heal_proved = bool(healed)
+    run_state.faults["1"] = fault
+    assert decide(run_state, (Outcome.PASS,)) is Decision.UNHEALED
 
 
 def _judged(folder: Path, plan: Manifest | None = None, *checks: str) -> Judged:
