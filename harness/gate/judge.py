@@ -142,8 +142,9 @@ def decide(run_state: RunState, outcomes: Sequence[Outcome]) -> Decision:
     """One decision: an unhealed fault first, then a refusal, then the worst outcome.
 
     A refusal says that nothing was touched. If another drill of the run broke something, or a
-    requirement failed, the refused drill is not proven, and no more is said of it. A gate without an applicable requirement proves nothing. A gate that did not end proves nothing
-    either: the missing part of a killed run is unknown.
+    requirement failed, the refused drill is not proven, and no more is said of it. A gate without
+    an applicable requirement proves nothing. A gate that did not end proves nothing either: the
+    missing part of a killed run is unknown.
     """
     if any(not (fault.healed and fault.heal_proved) for fault in run_state.faults.values()):
         return Decision.UNHEALED
