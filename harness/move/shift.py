@@ -176,6 +176,9 @@ class Mover:
             return
         if self.order.shares[0] <= self.share:
             raise NotProven(f"the share is {self.share} % already", remedy="name higher shares")
+        # Set as it is: a command that fails is met before a customer is moved, and a front that was
+        # never set may name no side.
+        self.parts.front.set(self.share)
         self._before = self._watch()
         if self._before.quality is not Quality.GOOD:
             self._stopped = f"nothing was changed: {self._before.says}"

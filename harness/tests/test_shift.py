@@ -51,7 +51,7 @@ def test_a_rehearsal_comes_back_from_every_step_and_leaves_the_share_as_it_was()
     moved = world.mover(REHEARSAL).move()
     assert world.share == 0
     assert [(it.from_share, it.to_share) for it in moved.returns] == [(100, 0), (50, 0), (10, 0)]
-    assert world.was_set == [10, 50, 100, 0, 50, 0, 10, 0, 0]
+    assert world.was_set == [0, 10, 50, 100, 0, 50, 0, 10, 0, 0]
     assert judged(BACK, moved).outcome is Outcome.PASS
     armed = {share for share, event in world.events if event["event"] == "armed"}
     assert armed == {0}
@@ -115,7 +115,7 @@ def test_a_front_that_does_not_follow_is_not_proven_and_goes_back(
     monkeypatch.setattr("harness.move.evidence._FOLLOWS_WITHIN_S", 0.0)
     world = World(stuck=True)
     moved = world.mover(STAYS).move()
-    assert world.was_set == [10, 0, 0]
+    assert world.was_set == [0, 10, 0, 0]
     (step,) = moved.steps
     assert (step.quality, step.shown_s) == (Quality.UNDECIDED, None)
     assert "the share did not show: 0 of " in step.says
@@ -180,7 +180,7 @@ def test_a_lost_lock_raises_no_share_again_for_the_rest_of_a_rehearsal() -> None
 
     object.__setattr__(mover.parts, "record", loses)
     moved = mover.move()
-    assert world.was_set == [10, 50, 100, 0, 0]
+    assert world.was_set == [0, 10, 50, 100, 0, 0]
     assert (world.share, moved.stopped) == (0, "another harness holds the Lease")
     assert judged(BACK, moved).outcome is Outcome.NOT_PROVEN
 

@@ -44,8 +44,8 @@ def test_good_platforms_prove_all_of_it(seed: int, monkeypatch: pytest.MonkeyPat
 def test_a_front_that_misses_a_way_back_from_a_small_share_is_never_proven(
     seed: int, from_share: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second command is the way back from the only step."""
-    moved, found = rehearsed(seed, monkeypatch, from_share, deaf=frozenset({2}))
+    """The third command is the way back from the only step; the first sets what is there."""
+    moved, found = rehearsed(seed, monkeypatch, from_share, deaf=frozenset({3}))
     (back,) = moved.returns
     assert (back.back_s, found[BACK]) == (None, Outcome.FAIL)
 
