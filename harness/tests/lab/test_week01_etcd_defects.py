@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,8 +85,12 @@ def test_a_member_with_a_slow_disk_and_one_behind_a_crowded_link_are_found(world
             outcome, reason = ask(world.lab.name, "host-facts", check)[check]
     finally:
         world.do(three, "tc", "qdisc", "delete", "dev", "host0", "root")
-    says = f"{three.name} → {world.one.name}: expected a p99 of at most 500 ms for a round trip"
-    assert (outcome, says in reason) == ("fail", True), reason
+    # The answers of the crowded machine wait in that queue as well; its own trips may take too long
+    # to be judged.
+    pairs = re.findall(r"(\S+) → (\S+): expected a p99 of at most 500 ms for a round trip", reason)
+    assert outcome == "fail", reason
+    assert pairs, reason
+    assert all(three.name in pair for pair in pairs), reason
 
 
 @contextmanager
@@ -124,7 +129,7 @@ def small_quota(world: World, node: Node, size: int) -> Iterator[Callable[[], No
         yield start
     until(
         lambda: "--config-file" in etcd_runs(world, node),
-        within_s=90,
+        within_s=180,
         what="etcd runs with its own quota",
     )
     etcd_answers(world, node)
