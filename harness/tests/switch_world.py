@@ -31,6 +31,19 @@ class SocketFiles:
         return Path(address, f".s.PGSQL.{port}")
 
 
+def setup() -> WriterSetup:
+    """Writers that reach the servers of this host by their socket files."""
+    return WriterSetup(
+        run="run",
+        seed=7,
+        reach=reach(),
+        space="",
+        tunnels=cast(Tunnels, SocketFiles()),
+        services={},
+        password="",
+    )
+
+
 @dataclass
 class World:
     """The two servers; ``told`` is what a rehearsal has said."""
@@ -56,15 +69,7 @@ class World:
                 for name, server in (("source", self.old), ("target", self.new))
             },
             limits=limits,
-            stage=WriterSetup(
-                run="run",
-                seed=7,
-                reach=reach(),
-                space="",
-                tunnels=cast(Tunnels, SocketFiles()),
-                services={},
-                password="",
-            ),
+            stage=setup(),
             folder=self.folder,
             rate_per_s=20,
             tell=self.told.append,

@@ -6,21 +6,17 @@ import tempfile
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import psycopg
 import pytest
 
 from harness.core.parallel import begin
 from harness.core.waiting import until
-from harness.ledger.writers import WriterSetup
 from harness.ledger.writers import postgres as bank
 from harness.ledger.writers.postgres import ACCOUNTS, Bank, open_bank
 from harness.ledger.writers.protocol import DatabasePlace
 from harness.tests.postgres_server import NEEDS_POSTGRES, postgres, psql
-from harness.tests.probe_rig import reach
-from harness.tests.switch_world import SocketFiles
-from harness.transport.ssh import Tunnels
+from harness.tests.switch_world import setup
 
 pytestmark = NEEDS_POSTGRES
 
@@ -38,23 +34,15 @@ def test_writes_that_were_given_up_leave_the_server_its_connections(
         place = DatabasePlace(
             address=server.host, port=server.port, user="postgres", password="", name="postgres"
         )
-        setup = WriterSetup(
-            run="run",
-            seed=7,
-            reach=reach(),
-            space="",
-            tunnels=cast(Tunnels, SocketFiles()),
-            services={},
-            password="",
-        )
-        open_bank(setup, place)
+        made = setup()
+        open_bank(made, place)
         psql(server, "postgres", "ALTER SYSTEM SET synchronous_standby_names = 'away'")
         psql(server, "postgres", "SELECT pg_reload_conf()")
 
         def sessions(which: str) -> int:
             return int(psql(server, "postgres", which))
 
-        writers = [Bank(setup, number, lambda: place) for number in range(WRITES)]
+        writers = [Bank(made, number, lambda: place) for number in range(WRITES)]
         sent = [begin(partial(it.send, 0)) for it in writers]
         until(
             lambda: (
