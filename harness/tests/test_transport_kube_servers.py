@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,13 @@ def hang_up(handler: ApiHandler) -> None:
     handler.close_connection = True
 
 
+def break_tls(handler: ApiHandler) -> None:
+    """Answer a request that was read with bytes that are no TLS."""
+    with socket.socket(fileno=os.dup(handler.connection.fileno())) as raw:
+        raw.sendall(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+    handler.close_connection = True
+
+
 def test_a_server_that_answers_is_asked_alone(
     api: ApiServer, other: ApiServer, both: ApiKube
 ) -> None:
@@ -84,10 +93,14 @@ def test_what_only_reads_is_asked_again_of_another_server(
     assert len(api.asked) == 1
 
 
+@pytest.mark.parametrize("failing", [hang_up, break_tls])
 def test_a_write_that_may_have_been_heard_is_not_sent_again_and_the_next_goes_elsewhere(
-    api: ApiServer, other: ApiServer, both: ApiKube
+    api: ApiServer,
+    other: ApiServer,
+    both: ApiKube,
+    failing: Callable[[ApiHandler], None],
 ) -> None:
-    api.answers["/x"] = hang_up
+    api.answers["/x"] = failing
     other.answers["/x"] = (201, {"made": 1})
     with pytest.raises(Unreachable):
         both.create("/x", {"n": 1})

@@ -50,11 +50,7 @@ _JSON = "application/json"
 # server: less than any call's deadline. A slow API confirms at once, and answers later.
 _ACCEPTS_S = 2.0
 _CONFIRMS_S = 3
-_UNHEARD = (
-    urllib3.exceptions.NewConnectionError,
-    urllib3.exceptions.ConnectTimeoutError,
-    urllib3.exceptions.SSLError,
-)
+_UNHEARD = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 _TCP = socket.IPPROTO_TCP
 _NOTICING_LOSS = [
     (_TCP, socket.TCP_NODELAY, 1),
@@ -327,7 +323,12 @@ class _Request:
 
     def may_be_sent_again(self, error: Exception) -> bool:
         """True if no server received it, or if it only reads."""
-        return self.only_reads or isinstance(error, _UNHEARD)
+        return self.only_reads or isinstance(error, _UNHEARD) or _is_untrusted(error)
+
+
+def _is_untrusted(error: Exception) -> bool:
+    """True if the server's certificate is refused; any other TLS error may follow a request."""
+    return isinstance(error.args[0] if error.args else None, ssl.SSLCertVerificationError)
 
 
 def _load(kubeconfig: Path) -> Configuration:
@@ -354,7 +355,7 @@ def _load(kubeconfig: Path) -> Configuration:
 
 def _from_failure(what: str, error: Exception, kubeconfig: Path, within_s: float) -> TransportError:
     """The harness's error for a call without an answer."""
-    if isinstance(error.args[0] if error.args else None, ssl.SSLCertVerificationError):
+    if _is_untrusted(error):
         return Denied(
             f"{what}: the API's certificate is not signed by the authority in the kubeconfig: "
             f"{error}",
@@ -390,11 +391,7 @@ def _content(what: str, response: urllib3.BaseHTTPResponse, kubeconfig: Path) ->
             f"{what}: not allowed: {says}",
             remedy="`./cutover doctor` lists every permission that is missing",
         )
-    kind = TransportError
-    if response.status == 404:
-        kind = NotFound
-    elif response.status == 409:
-        kind = Conflict
-    elif response.status == _TOO_MANY or response.status >= 500:
-        kind = Unreachable
+    is_away = response.status == _TOO_MANY or response.status >= 500
+    otherwise = Unreachable if is_away else TransportError
+    kind = {404: NotFound, 409: Conflict}.get(response.status, otherwise)
     raise kind(f"{what}: the API answered {response.status}: {says}")

@@ -52,9 +52,9 @@ class Credentials:
 
 
 def get(url: str, credentials: Credentials | None, *, within_s: float) -> Answer:
-    """Ask one server; without credentials the harness sends none and verifies no certificate.
+    """Ask one server for the first 4 MiB of a page.
 
-    Raises Denied when the certificate is not signed by the authority, NotListening when the port is
+    Without credentials the harness sends none and verifies no certificate. Raises Denied when the certificate is not signed by the authority, NotListening when the port is
     closed, Unreachable or TimedOut when no answer comes.
     """
     target = urlsplit(url)
