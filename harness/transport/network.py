@@ -27,7 +27,6 @@ from harness.transport.protocols import HTTP, Answer, Echoed, EntryPoint, PortSc
 
 T = TypeVar("T")
 _API_BYTES = 4 * 1024 * 1024
-
 # The kernel sends a lost first packet again after one second.
 _PATIENCE_S = 2.5
 # For one address; several machines, each with two families, are scanned in parallel.
@@ -52,10 +51,11 @@ class Credentials:
 
 
 def get(url: str, credentials: Credentials | None, *, within_s: float) -> Answer:
-    """Ask one server for the first 4 MiB of a page.
+    """Ask a server for a page's first 4 MiB.
 
-    Without credentials the harness sends none and verifies no certificate. Raises Denied when the certificate is not signed by the authority, NotListening when the port is
-    closed, Unreachable or TimedOut when no answer comes.
+    Without credentials the harness sends none and verifies no certificate. Raises Denied when the
+    certificate is not signed by the authority, NotListening when the port is closed, Unreachable or
+    TimedOut when no answer comes.
     """
     target = urlsplit(url)
     path = f"{target.path or '/'}?{target.query}" if target.query else target.path or "/"
