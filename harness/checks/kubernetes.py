@@ -105,7 +105,7 @@ def anonymous_refused(case: Case) -> Verdict:
     servers = items(case, kubernetes.ANONYMOUS_API, case.cluster.servers)
     kubelets = items(case, kubernetes.ANONYMOUS_KUBELET, case.cluster.machines)
     findings = [
-        Finding(name, f"expected the {what} to answer 401 to a stranger, seen {status}")
+        _let_in(name, what, status)
         for what, part in (("API server", servers), ("kubelet", kubelets))
         for name, status in part.values.items()
         if status != 401
@@ -115,6 +115,14 @@ def anonymous_refused(case: Case) -> Verdict:
         joined(servers, kubelets),
         proven="no API server and no kubelet lets a stranger in",
     )
+
+
+def _let_in(name: str, what: str, status: int) -> Finding:
+    text = f"expected the {what} to answer 401 to a stranger, seen {status}"
+    if status == 403 or 200 <= status < 300:
+        return Finding(name, text)
+    # With any other status the server refuses nothing and shows nothing; a proxy may have answered.
+    return unknown(name, f"{text}: find out what answers at that address")
 
 
 def kubeconfigs_private(case: Case) -> Verdict:

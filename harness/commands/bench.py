@@ -234,7 +234,7 @@ def _permitted(profile: Profile, allow_writes: bool) -> Disks:
     if profile.declared_uid() is None:
         raise Refused(
             f"the profile {profile.name} declares no uid: it could be any cluster",
-            remedy="./cutover doctor shows the uid",
+            remedy="./cutover doctor shows its uid: add it to the profile as `uid:`",
         )
     if disks.state == "raw" and not (allow_writes and disks.allow_writes):
         raise Refused(

@@ -83,7 +83,7 @@ def heal(
         for it in recovered:
             say(f"{it.place:<14} {it.what}: {it.trouble or 'taken back'}")
         nothing = "nothing else is left" if unread else "nothing is left"
-        again = "something is left: put right what these lines name, then run this again"
+        again = "something is left or unknown: put right what these lines name, then run this again"
         say(again if left else nothing)
     raise typer.Exit(int(status))
 

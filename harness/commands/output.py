@@ -33,7 +33,7 @@ from harness.settings.loads import Load
 
 Cluster = Annotated[str, typer.Option("--cluster", help="Cluster profile, by name or path.")]
 AllowDisruption = Annotated[
-    bool, typer.Option("--allow-disruption", help="Let drills break things on purpose.")
+    bool, typer.Option("--allow-disruption", help="Permit what breaks or changes the platform.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, and no words.")]
 
@@ -59,8 +59,9 @@ def say_list(what: str, named: Sequence[Drill | Load], *, as_json: bool) -> None
         rows = [it.model_dump(mode="json", by_alias=True) for it in named]
         say_json({"schema": 1, what: rows})
         return
+    width = max((len(it.name) for it in named), default=0)
     for it in named:
-        say(f"{it.name:<22} {it.title}")
+        say(f"{it.name:<{width}}  {it.title}")
 
 
 def _write(text: str) -> None:

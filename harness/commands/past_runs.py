@@ -93,8 +93,8 @@ def history(
         say(f"there is no run{of}{judged} in {ROOT / 'reports'}")
         return
     last_column = "Measured" if only else "Proven"
-    run_column = Column("Run", no_wrap=True)
-    table = Table(run_column, "Cluster", "Week", "Says", "Took", last_column, box=SIMPLE_HEAD)
+    run_column, says_column = Column("Run", no_wrap=True), Column("Says", no_wrap=True)
+    table = Table(run_column, "Cluster", "Week", says_column, "Took", last_column, box=SIMPLE_HEAD)
     for row in rows:
         says = row["verdict"] or row["decision"]
         measured = [f"{key} {with_unit(value, key)}" for key, value in row["measured"].items()]

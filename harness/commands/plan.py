@@ -52,8 +52,10 @@ def plan(
     Example: ./cutover plan lose-machine --cluster contabo
 
     For a week: its targets, scenarios, waivers, gaps, and its drills in their order. For a drill:
-    its targets, every command with its undo, the permissions, and the quorum arithmetic. Nothing is
-    touched.
+    its targets, every command with its undo, the permissions, and the quorum arithmetic; where a
+    machine could not be asked, the plan says so. Nothing is touched.
+
+    Ends with 0 (a plan is printed) or 2 (wrong usage).
     """
     profile = load_profile(cluster)
     profile.require_machines(machine or ())
@@ -70,8 +72,9 @@ def _plan_drill(
     drill = load_drill(name).changed(profile.drills.get(name))
     with connect(profile) as reach:
         document = planned(drill, reach, seed, machines)
+    targets = {key: f"{it.words} {bound(it, key)}" for key, it in drill.targets.items()}
     if as_json:
-        say_json({"schema": 1, "cluster": profile.name, **document})
+        say_json({"schema": 1, "cluster": profile.name, **document, "targets": targets})
         return
     say(f"{drill.name} on {profile.name}: {drill.title}")
     say(f"Customers: {drill.effect}")
@@ -79,12 +82,14 @@ def _plan_drill(
         say(f"\n{run['machine']}")
         if "unknown" in run:
             say(f"  !         {run['unknown']}")
+        if run.get("remedy"):
+            say(f"            what to do: {run['remedy']}")
         for fault in run["faults"]:
             _say_fault(fault)
     say(f"\nload {document['load']}")
     say(f"seed {seed}")
     say("must hold")
-    for words in document["targets"].values():
+    for words in targets.values():
         say(f"  {words}")
     say(f"permissions  {', '.join(document['permissions'])}")
 

@@ -56,4 +56,4 @@ def removed_afterwards(what: str, remove: Callable[[], None]) -> Iterator[None]:
 
 
 def _left(what: str, error: HarnessError) -> str:
-    return f"{what} could not be removed and is left: {error}"
+    return f"{what} could not be removed, and may be left: {error}"

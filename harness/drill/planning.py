@@ -58,11 +58,12 @@ class FaultPlan(TypedDict):
 
 
 class RunPlan(TypedDict):
-    """The faults on one machine, or why they are not known."""
+    """The faults on one machine, or why they are not known, and what to do about it."""
 
     machine: str
     faults: list[FaultPlan]
     unknown: NotRequired[str]
+    remedy: NotRequired[str]
 
 
 class DrillPlan(TypedDict):
@@ -74,7 +75,6 @@ class DrillPlan(TypedDict):
     seed: int
     load: str
     runs: list[RunPlan]
-    targets: dict[str, str]
     permissions: list[str]
 
 
@@ -91,9 +91,6 @@ def planned(drill: Drill, reach: Reach, seed: int, machines: Sequence[str] = ())
         "seed": seed,
         "load": _load(drill, reach),
         "runs": [_run(drill, machine, watched, draw) for machine in chosen],
-        "targets": {
-            key: f"{it.words} {it.sign} {it.number:g}" for key, it in drill.targets.items()
-        },
         "permissions": [str(it) for it in sorted({*DISRUPTION, *LEDGER_PERMISSIONS, *claims})],
     }
 
@@ -114,7 +111,8 @@ def _run(drill: Drill, machine: str, reach: Reach, draw: Random) -> RunPlan:
         faults = plan(drill, machine, reach, draw) or sketch(drill, machine, reach, draw)
         return {"machine": machine, "faults": [_fault(it, reach) for it in faults]}
     except HarnessError as error:
-        return {"machine": machine, "faults": [], "unknown": str(error).partition("\n")[0]}
+        why = str(error).partition("\n")[0]
+        return {"machine": machine, "faults": [], "unknown": why, "remedy": error.remedy}
 
 
 def _fault(fault: Fault, reach: Reach) -> FaultPlan:

@@ -66,8 +66,9 @@ def recorded_in(path: Path) -> Recorded:
     try:
         return read(Recorded, json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, Garbled) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(
-            f"{path} holds no recorded runs of a load: {error}",
+            f"{path} holds no recorded runs of a load: {why}",
             remedy="./cutover load NAME --record FILE writes one",
         ) from error
 

@@ -20,7 +20,7 @@ from typing_extensions import TypeForm
 from harness.backup import manifest
 from harness.backup.compare import compare
 from harness.backup.manifest import Making, Tree, TreeManifest
-from harness.core.errors import NotProven, TransportError, Unreachable
+from harness.core.errors import HarnessError, NotProven, TransportError, Unreachable, in_a_line
 from harness.core.model import JSON
 from harness.core.parallel import in_each
 from harness.facts import legacy as facts
@@ -142,8 +142,13 @@ def making(reach: Reach, legacy: Legacy, name: str) -> Making:
         if isinstance(seen, facts.LegacyMount) and is_usable(seen, legacy):
             tree = Tree(machine=machine, root=legacy.path, left_out=legacy.may_change)
             return Making(shell=reach.shell, tree=tree, name=name)
+    errors = [
+        f"{machine}: {in_a_line(it)}"
+        for machine, it in found.items()
+        if isinstance(it, HarnessError)
+    ]
     raise Unreachable(
-        f"no machine reads {legacy.path} ({legacy.type} of {legacy.source})",
+        "; ".join([f"no machine reads {legacy.path} ({legacy.type} of {legacy.source})", *errors]),
         remedy=f"findmnt {legacy.path} on each machine; mount it, or correct the profile's legacy",
     )
 

@@ -9,10 +9,11 @@ from typing import Protocol
 
 import pytest
 
-from harness.core.errors import HarnessError, NotProven
+from harness.core.errors import HarnessError, NotProven, Refused
 from harness.gate import Judgement, Manifest
 from harness.pytest_gate.catalogue import Scenario
 
+_NOT_FAILED = {NotProven: "not proven", Refused: "refused"}
 _WORST_FIRST = ("failed", "xpassed", "xfailed", "skipped", "passed")
 
 
@@ -68,7 +69,7 @@ class GateCaller(Protocol):
 class TestPhase:
     """One phase: its state, the reason if it is not passed, and the state in a verdict's words.
 
-    ``told`` separates "not proven" from "failed" for progress displays.
+    ``told`` separates "not proven" and "refused" from "failed" for progress displays.
     """
 
     state: str
@@ -84,8 +85,10 @@ class TestPhase:
 def phase(report: pytest.TestReport, call: pytest.CallInfo[None]) -> TestPhase:
     """A phase as pytest reports it."""
     state = _state(report)
-    doubted = call.excinfo is not None and call.excinfo.errisinstance(NotProven)
-    told = "not proven" if report.failed and doubted else state
+    told = state
+    if report.failed and call.excinfo is not None:
+        words = (it for kind, it in _NOT_FAILED.items() if call.excinfo.errisinstance(kind))
+        told = next(words, state)
     return TestPhase(state=state, reason=_reason(report, call), told=told)
 
 

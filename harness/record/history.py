@@ -25,7 +25,9 @@ def run_folder(reports: Path, run: str) -> Path:
         with suppress(OSError, ValueError):
             if (folder / "journal.jsonl").is_file():
                 return folder.resolve()
-    raise ConfigError(f"there is no run {run} in {reports}", remedy="./cutover history lists them")
+    any_run = next(reports.glob("*/journal.jsonl"), None)
+    remedy = "./cutover history lists them" if any_run else "./cutover gate WEEK makes one"
+    raise ConfigError(f"there is no run {run} in {reports}", remedy=remedy)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -269,6 +269,16 @@ def test_each_defect_fails_and_names_its_machine_alone(
     assert all(where.startswith(NAMES[number]) for where in verdict.where)
 
 
+@pytest.mark.parametrize("item", ["anonymous api", "anonymous kubelet"])
+@pytest.mark.parametrize("status", [404, 429, 502])  # 404: a proxy on the way to a closed port
+def test_a_status_that_lets_no_stranger_in_is_not_proven(item: str, status: int) -> None:
+    seen = clean()
+    _whole("api-endpoints", item, status)(seen, 0)
+    verdict = judge("strangers are refused", seen)
+    assert verdict.outcome is Outcome.NOT_PROVEN
+    assert f"seen {status}: find out what answers at that address" in verdict.reason
+
+
 @pytest.mark.parametrize("check", CHECKS)
 def test_having_seen_nothing_is_not_proven(check: str) -> None:
     assert judge(check, {}).outcome is Outcome.NOT_PROVEN

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 
 from harness import transport
-from harness.commands import past_runs, pytest_run, runs
+from harness.commands import past_runs, plan, pytest_run, runs
 from harness.core.errors import (
     ConfigError,
     HarnessError,
@@ -20,7 +21,9 @@ from harness.core.errors import (
     Unhealed,
 )
 from harness.core.model import Exit
+from harness.drill import planning
 from harness.tests.cli_runs import Ended, answers, cutover
+from harness.tests.fault_examples import whole_cluster
 
 __all__ = ["answers", "cutover"]
 
@@ -156,6 +159,33 @@ def test_drills_are_listed_with_what_they_are(cutover: Callable[..., Ended]) -> 
     assert "A machine loses its power" in cutover("drill", "--list").out
     listed = json.loads(cutover("drill", "--list", "--json").out)["drills"]
     assert {"lose-machine", "rolling-restart"} <= {drill["name"] for drill in listed}
+
+
+def test_titles_begin_in_one_column_however_long_a_name_is(cutover: Callable[..., Ended]) -> None:
+    listed = json.loads(cutover("drill", "--list", "--json").out)["drills"]
+    lines = cutover("drill", "--list").out.splitlines()
+    begins = {line.index(it["title"]) for line, it in zip(lines, listed, strict=True)}
+    assert begins == {max(len(it["name"]) for it in listed) + 2}
+
+
+def test_help_fills_the_lines_of_a_paragraph(
+    cutover: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert "Ctrl-C undoes the fault and ends with a verdict" in cutover("drill", "--help").out
+
+
+def test_a_plan_says_what_a_drill_must_hold_and_what_to_do_where_it_cannot_look(
+    cutover: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(*_: object) -> object:
+        raise ConfigError("cannot use the kubeconfig x", remedy="name one")
+
+    monkeypatch.setattr(planning, "plan", silent)
+    monkeypatch.setattr(plan, "connect", lambda _: nullcontext(whole_cluster()))
+    said = cutover("plan", "lose-machine").out
+    assert "Until Kubernetes noticed ≤ 90 s\n" in said
+    assert "!         cannot use the kubeconfig x\n            what to do: name one\n" in said
 
 
 def test_an_error_is_json_too_when_json_was_asked_for(cutover: Callable[..., Ended]) -> None:

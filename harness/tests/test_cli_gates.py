@@ -106,7 +106,9 @@ def test_a_damaged_journal_proves_nothing(
 
 @pytest.mark.usefixtures("answers")
 def test_history_lists_runs_and_what_they_measured(cutover: Callable[..., Ended]) -> None:
+    assert "What to do: ./cutover gate WEEK makes one" in cutover("report").err
     cutover("gate", "1", *SMALL)
+    assert "What to do: ./cutover history lists them" in cutover("report", "other").err
     cutover("gate", "1", "--only", "W1-A", *SMALL)
     whole, part = json.loads(cutover("history", "--only", "W1-A", "--json").out)["runs"]
     assert (whole["partial"], part["partial"]) == (False, True)
