@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, TypedDict
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -93,8 +92,8 @@ def history(
         say(f"there is no run{of}{judged} in {ROOT / 'reports'}")
         return
     last_column = "Measured" if only else "Proven"
-    run_column, says_column = Column("Run", no_wrap=True), Column("Says", no_wrap=True)
-    table = Table(run_column, "Cluster", "Week", says_column, "Took", last_column, box=SIMPLE_HEAD)
+    whole = [Column(name, no_wrap=True) for name in ("Run", "Cluster", "Week", "Says", "Took")]
+    table = Table(*whole, last_column, box=None, pad_edge=False)
     for row in rows:
         says = row["verdict"] or row["decision"]
         measured = [f"{key} {with_unit(value, key)}" for key, value in row["measured"].items()]

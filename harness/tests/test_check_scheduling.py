@@ -34,9 +34,6 @@ def pod(name: str, at: str, gib: float, **more: Any) -> dict[str, Any]:
     return {**like, "name": f"odoo/{name}", "node": at, "bytes": int(gib * GIB), **more}
 
 
-ON_ONE = {"key": "metadata.name", "operator": "In", "values": [ONE]}
-
-
 def pods(*those: dict[str, Any]) -> Callable[[Any], object]:
     return lambda it: it.update(pods=list(those))
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +26,7 @@ from harness.core.errors import (
 )
 from harness.core.model import Exit
 from harness.drill import planning
+from harness.settings import ROOT
 from harness.tests.cli_runs import Ended, answers, cutover
 from harness.tests.fault_examples import whole_cluster
 
@@ -218,6 +223,26 @@ def test_a_harness_that_breaks_or_is_stopped_proves_nothing(
 
     monkeypatch.setattr(past_runs, "run_folder", broken)
     assert cutover("report").status == 3
+
+
+def test_ctrl_c_before_a_command_has_begun_is_not_proven(tmp_path: Path) -> None:
+    """Also where a library, as pydantic does, turns the interrupt into an error of its own."""
+    (tmp_path / "typer.py").write_text(
+        "import os, signal\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n    raise ValueError from None\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-m", "harness", "gate", "1"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    said = "cutover: stopped before it began; nothing was touched\n"
+    assert (ended.returncode, ended.stderr) == (Exit.NOT_PROVEN, said)
 
 
 def test_this_projects_own_features_gates_and_steps_have_no_mistake(
