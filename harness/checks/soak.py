@@ -129,7 +129,7 @@ def nothing_leaked(case: Case) -> Verdict:
     for name, part in parts.items():
         prints = part["footprints"]
         if len(prints) < 2:
-            findings.append(unknown(name, "fewer than two footprints were taken"))
+            findings.append(unknown(name, "fewer than two looks at the resource usage were taken"))
             continue
         findings += _grown(name, prints[0]["seen"], prints[-1]["seen"], part["grows_percent"])
         for (place, kind), points in series(prints).items():

@@ -230,7 +230,7 @@ class _Part:
             writing_again(self.books, rules.calm_within_s)
 
     def _rest(self, seconds: float) -> None:
-        """Wait without a fault, and take footprints when they are due."""
+        """Wait without a fault, and count the resource usage when that is due."""
         deadline = time.monotonic() + seconds
         tried = [self.facts["footprints"][-1]["at_s"]]
 
@@ -239,8 +239,8 @@ class _Part:
                 tried.append(self.lasted_s)
                 try:
                     self.take_footprint()
-                except Exception as error:  # a later footprint may succeed
-                    self.context.progress(f"no footprint was taken: {in_words(error)}")
+                except Exception as error:  # a later count may succeed
+                    self.context.progress(f"resource usage not counted: {in_words(error)}")
             return time.monotonic() >= deadline
 
         try:

@@ -248,9 +248,9 @@ class _Comparison:
         """How often each write was found; a write that was never sent is unexpected."""
         counts = {who: bytearray(len(it.states)) for who, it in self._writers.items()}
         sent = {who: (it.states, counts[who], len(it.states)) for who, it in self._writers.items()}
-        nobody = (bytearray(), bytearray(), 0)
+        unsent = (bytearray(), bytearray(), 0)
         for who, seq in reading.found:
-            states, seen, length = sent.get(who, nobody)
+            states, seen, length = sent.get(who, unsent)
             if not 0 <= seq < length or states[seq] == _FAIL:
                 self._unexpected[who, seq] = None
             elif seen[seq] < _MOST:

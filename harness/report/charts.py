@@ -205,7 +205,7 @@ def _visits(done: Finished[DrillOutcome[F]], place: str, load: LoadFacts | None)
 
 
 def _footprints(name: str, part: Finished[DrillOutcome[SoakFacts]]) -> Iterator[Span]:
-    """The times at which footprints were counted."""
+    """The times at which the resource usage was counted."""
     moments = [
         (datetime.fromtimestamp(part.at + it["at_s"], UTC), 0.0)
         for it in part.outcome.value["footprints"]
@@ -214,7 +214,7 @@ def _footprints(name: str, part: Finished[DrillOutcome[SoakFacts]]) -> Iterator[
         yield Span(
             start=datetime.fromtimestamp(part.at, UTC),
             took_s=part.took_s,
-            words=f"footprints: {name}",
+            words=f"resource usage: {name}",
             kind="footprint",
             marks=tuple(moments),
         )

@@ -240,10 +240,10 @@ class Soak(Frozen):
     """The faults that a soak draws from, and the resources that may not grow.
 
     ``pause_s`` is the pause between two faults, ``calm_within_s`` the longest return to the steady
-    state after one. ``look_every_s`` is the interval at which every machine's footprint is taken.
-    ``grows_percent`` is how much a resource may have grown at the end. ``refused_percent`` is the
-    share of turns that may be refused as too much, or break off. ``load`` names the load that the
-    ingress gets all the time.
+    state after one. ``look_every_s`` is the interval at which the resource usage of every machine
+    is counted. ``grows_percent`` is how much a resource may have grown at the end.
+    ``refused_percent`` is the share of turns that may be refused as too much, or break off.
+    ``load`` names the load that the ingress gets all the time.
     """
 
     schema_version: int = Field(alias="schema", ge=1, le=1)

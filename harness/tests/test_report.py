@@ -258,7 +258,7 @@ def test_the_timeline_draws_what_was_asked_of_the_platform_and_where_it_was_sile
     visits = [words for words in loads if words.startswith("visits, 1.0 % failed: lose-machine/")]
     assert len(visits) == len(drill["runs"])
     assert "visits, 1.0 % failed: part 1" in loads
-    assert len(loads["footprints: part 1"].marks) == 3
+    assert len(loads["resource usage: part 1"].marks) == 3
     assert draw_page(recorded.judged()).count('class="mark"') == 4
 
 
