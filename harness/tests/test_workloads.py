@@ -65,11 +65,6 @@ def test_services_in_order_pass(check: str) -> None:
         (UP, changed(is_settled=False), "has not acted on the newest declaration"),
         (UP, changed(not_updated=1), "its rollout is not over: 1 of its pods are still to be"),
         (
-            DRAIN,
-            changed(overlapping=["saasodoo/user", "saasodoo/web"]),
-            "PodDisruptionBudgets saasodoo/user and saasodoo/web select the same pod",
-        ),
-        (
             UP,
             changed(machines=["vmi2887101"]),
             "expected its 2 replicas on at least two machines, seen all on vmi2887101",
