@@ -42,13 +42,14 @@ def report(
     """
     folder = run_folder(ROOT / "reports", run)
     judgement = draw(folder, CHECKS)
-    if pdf:
-        print_pdf(folder)
+    printed = print_pdf(folder) if pdf else None
     if as_json:
         say_json(judgement.document())
     else:
         for line in summary_lines(judgement, folder):
             say(line)
+        if printed is not None:
+            say(f"printed  {printed}")
     raise typer.Exit(int(judgement.exit))
 
 

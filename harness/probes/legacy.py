@@ -142,14 +142,14 @@ def making(reach: Reach, legacy: Legacy, name: str) -> Making:
         if isinstance(seen, facts.LegacyMount) and is_usable(seen, legacy):
             tree = Tree(machine=machine, root=legacy.path, left_out=legacy.may_change)
             return Making(shell=reach.shell, tree=tree, name=name)
-    errors = [
-        f"{machine}: {in_a_line(it)}"
-        for machine, it in found.items()
-        if isinstance(it, HarnessError)
-    ]
+    errors = {it: error for it, error in found.items() if isinstance(error, HarnessError)}
+    why = [f"{machine}: {in_a_line(error)}" for machine, error in errors.items()]
+    remedy = f"findmnt {legacy.path} on each machine; mount it, or correct the profile's legacy"
+    if len(errors) == len(machines):
+        remedy = errors[machines[0]].remedy
     raise Unreachable(
-        "; ".join([f"no machine reads {legacy.path} ({legacy.type} of {legacy.source})", *errors]),
-        remedy=f"findmnt {legacy.path} on each machine; mount it, or correct the profile's legacy",
+        "; ".join([f"no machine reads {legacy.path} ({legacy.type} of {legacy.source})", *why]),
+        remedy=remedy,
     )
 
 

@@ -19,6 +19,7 @@ _ETCD_TOOLS = Path(__file__).with_name("etcd_tools.sh")
 _ETCD_PLACE = "/usr/local/lib/cutover/etcd"
 _PLAN_S = 180.0
 _ACT_S = 900.0
+_REMEDY = "What to do: put right what this names; ./cutover doctor tries the log-in"
 
 
 def public_key(key: Path) -> str:
@@ -115,7 +116,7 @@ def _result(
     if not steps:
         return failed(says=("Ansible did nothing there",))
     if steps[-1].failed:
-        return failed(says=tuple(_said(steps)))
+        return failed(says=(*_said(steps), _REMEDY))
     if any(step.changed for step in steps):
         return MachineResult(machine=machine, state=changes, says=tuple(_said(steps)))
     says = f"all {len(steps)} tasks found it as it must be: nothing to do"

@@ -112,7 +112,11 @@ def read_public(path: Path) -> Ed25519PublicKey:
     try:
         key = load_pem_public_key(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} holds no public key: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(
+            f"{path} holds no public key: {why}",
+            remedy="it is a PEM file: openssl pkey -in signing.key -pubout",
+        ) from error
     if not isinstance(key, Ed25519PublicKey):
         raise ConfigError(f"{path} is no Ed25519 key", remedy="signatures are Ed25519")
     return key
@@ -162,8 +166,9 @@ def _read_private(path: Path) -> Ed25519PrivateKey:
             raise ConfigError(f"{path} may be read by others", remedy=f"chmod 600 {path}")
         key = load_pem_private_key(path.read_bytes(), password=None)
     except (OSError, ValueError, TypeError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(
-            f"cannot use the signing key {path}: {error}",
+            f"cannot use the signing key {path}: {why}",
             remedy="it is a PEM file without a passphrase: openssl genpkey -algorithm ed25519",
         ) from error
     if not isinstance(key, Ed25519PrivateKey):

@@ -230,8 +230,8 @@ def test_without_a_machine_that_reads_there_is_no_manifest(tmp_path: Path) -> No
     hung = shell(**dict.fromkeys(MACHINES, said(HANGS)))
     with pytest.raises(Unreachable, match="no machine reads"):
         observe("legacy-manifest", reach(hung, like=profile), "contabo")
-    silent = shell(**dict.fromkeys(MACHINES, Unreachable("no route")))
-    with pytest.raises(Unreachable, match=f"; {THREE}: no route"):
+    silent = shell(**dict.fromkeys(MACHINES, Unreachable("no route", remedy="look at the cable")))
+    with pytest.raises(Unreachable, match=f"; {THREE}: no route\n  What to do: look at the cable"):
         observe("legacy-manifest", reach(silent, like=profile), "contabo")
 
 

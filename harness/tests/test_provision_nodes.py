@@ -66,7 +66,8 @@ def test_a_machine_without_a_plan_keeps_every_other_from_being_touched(
 def test_an_act_that_fails_says_where_and_why() -> None:
     _, (line,) = provided({("m1", True): NEW, ("m1", False): BROKEN}, yes=True)
     assert (line.state, line.exit) == (MachineState.FAILED, Exit.NOT_PROVEN)
-    assert line.says == ("sudo rules: visudo: no",)
+    assert line.says[0] == "sudo rules: visudo: no"
+    assert line.says[1].startswith("What to do: ")
 
 
 # --- what is brought ----------------------------------------------------------------------------

@@ -164,8 +164,10 @@ def test_another_authority_is_denied(api: ApiServer, tmp_path: Path) -> None:
 
 def test_nobody_listens(api: ApiServer, tmp_path: Path) -> None:
     closed = write_kubeconfig(tmp_path / "closed", "https://127.0.0.1:1", api.authority.pem)
-    with pytest.raises(Unreachable, match="see that the API server runs"):
+    with pytest.raises(Unreachable, match="see that the API server runs") as error:
         ApiKube(closed).get("/x")
+    assert ": [Errno 111] Connection refused\n" in str(error.value)
+    assert "object at" not in str(error.value)
     with pytest.raises(NotListening, match="connection refused"):
         ApiKube(closed).ask("https://127.0.0.1:1/x")
     with pytest.raises(Unreachable):

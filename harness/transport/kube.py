@@ -361,11 +361,12 @@ def _from_failure(what: str, error: Exception, kubeconfig: Path, within_s: float
             f"{error}",
             remedy=f"is {kubeconfig} of this cluster? Fetch it again from a server",
         )
+    # Its own text has the connection's place in memory; its cause is the kernel's word.
     refused = isinstance(error, urllib3.exceptions.NewConnectionError)
     if not refused and isinstance(error, (urllib3.exceptions.TimeoutError, TimeoutError)):
         return TimedOut(f"{what}: no answer within {within_s:g} s")
     return Unreachable(
-        f"{what}: {error}",
+        f"{what}: {(refused and error.__cause__) or error}",
         remedy="see that the API server runs, and that its firewall lets this computer in",
     )
 
