@@ -117,16 +117,16 @@ def asked(
     return answer, took_ms
 
 
-def must_be_routed(old: Response, request: SentRequest) -> None:
+def must_be_routed(old: Response, request: ParityRequest) -> None:
     """Raise NotProven if the old platform's ingress knows no service for a request.
 
     The new platform's ingress answers an unknown host with the same words: equal answers would
-    prove nothing but a mistake in the profile.
+    prove nothing but a mistake in the profile, unless that is what the request is about.
     """
-    if (old.status, old.body.strip()) == _UNROUTED:
+    if not request.unrouted and (old.status, old.body.strip()) == _UNROUTED:
         raise NotProven(
             f"its ingress has no route for {request.host}{request.path} (404 page not found)",
-            remedy="correct the host and the path of this request in the profile (parity)",
+            remedy="correct its host and path in the profile (parity), or say `unrouted: true`",
         )
 
 

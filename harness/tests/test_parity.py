@@ -40,23 +40,23 @@ def serving(*answers: Answer) -> AbstractContextManager[int]:
     return answering(lambda _: next(turns))
 
 
-def asked(old: Sequence[Answer], new: Answer) -> Any:
+def asked(old: Sequence[Answer], new: Answer, **known: object) -> Any:
     """What the probe sees of two platforms with these answers."""
     with serving(*old) as old_port, serving(new) as new_port:
-        declared = declare(old_port, new_port)
+        declared = declare(old_port, new_port, **known)
         profile = PROFILE.model_copy(update={"parity": declared})
         ways = reach(outside=Network(), like=profile)
         seen: Any = ParityRequests().observe(ways, profile.name)
     return json.loads(json.dumps(seen))["a user"]
 
 
-def declare(old_port: int, new_port: int) -> Parity:
+def declare(old_port: int, new_port: int, **known: object) -> Parity:
     front = {"address": "127.0.0.1"}
     return Parity.model_validate(
         {
             "old": front | {"port": old_port},
             "new": front | {"port": new_port},
-            "requests": {"a user": {"host": "api.example", "path": "/users/1"}},
+            "requests": {"a user": {"host": "api.example", "path": "/users/1", **known}},
         }
     )
 
@@ -155,6 +155,7 @@ def test_two_ingresses_that_know_no_service_for_a_request_prove_nothing() -> Non
     verdict = judged(asked([lost], lost))
     assert verdict.outcome is Outcome.NOT_PROVEN
     assert "its ingress has no route for api.example/users/1" in verdict.reason
+    assert judged(asked([lost], lost, unrouted=True)).outcome is Outcome.PASS
     own = answer({"detail": "Not Found"}, 404)
     assert judged(asked([own], own)).outcome is Outcome.PASS
     assert judged(asked([own], lost)).outcome is Outcome.FAIL
