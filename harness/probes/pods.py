@@ -32,7 +32,7 @@ _SCRIPT = RemoteScript(pod_script)
 _OURS = owned.LABELS
 SELECTOR = owned.SELECTOR
 _PREFIX = "cutover-probe-"
-_NOBODY = 65534
+_UNPRIVILEGED = 65534
 
 
 @contextlib.contextmanager
@@ -146,8 +146,8 @@ def spec_of(
         "enableServiceLinks": False,
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": _NOBODY,
-            "runAsGroup": _NOBODY,
+            "runAsUser": _UNPRIVILEGED,
+            "runAsGroup": _UNPRIVILEGED,
             "seccompProfile": {"type": "RuntimeDefault"},
             **security,
         },
