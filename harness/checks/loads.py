@@ -73,7 +73,7 @@ def in_time(case: Case) -> Verdict:
     """Of each stage 99 % of the requests were answered within the load's own ``p99_ms``.
 
     Times count from when a request was due, so that a stall is in the times of all requests that
-    waited for it.
+    waited for it. Of fewer than 100 requests the slowest one has to be in time: the reason says so.
     """
     seen = look(case, LOADS)
     declared = case.cluster.loads
@@ -86,8 +86,13 @@ def in_time(case: Case) -> Verdict:
             yield Finding(load, f"{name}: expected 99 % of answers within {most:g} ms, seen fewer")
         elif stage.p99_ms > most:
             says = f"expected 99 % of answers within {most:g} ms, seen {stage.p99_ms:g} ms"
-            yield Finding(load, f"{name}: {says}")
+            yield Finding(load, f"{name}: {says}{_slowest([(name, stage)])}")
 
+    stages = [
+        (f"{name}, {stage}", it)
+        for name, load in _loads(case, seen)
+        for stage, it in load.stages.items()
+    ]
     times = [
         stage.p99_ms
         for _, load in _loads(case, seen)
@@ -97,7 +102,8 @@ def in_time(case: Case) -> Verdict:
     return conclude(
         _findings(case, seen, judge),
         seen,
-        proven=f"{names(declared or ('nothing',))}: requests were answered in time",
+        proven=f"{names(declared or ('nothing',))}: requests were answered in time"
+        f"{_slowest(stages)}",
         measured={"p99_ms": max(times)} if times else {},
     )
 
@@ -123,13 +129,14 @@ def no_slower(case: Case) -> Verdict:
         findings += about
     if not loads:
         findings.append(unknown("the profile", "it declares no load (loads)"))
+    runs = [(name, run.whole) for name, it in compared.items() for run in (*it.old, *it.new)]
     days = sorted({it.recorded for it in compared.values() if it.recorded})
     since = f", as recorded on {names(days)}" if days else ""
     return conclude(
         findings,
         seen,
         proven=f"{names(loads or ('nothing',))}: the new platform is no slower than the old "
-        f"one{since}",
+        f"one{since}{_slowest(runs)}",
         measured={_SLOWER: round(max(ratios), 2)} if ratios and isfinite(max(ratios)) else {},
         target=target,
     )
@@ -176,6 +183,17 @@ def _times(percentiles: Iterable[float | None]) -> list[float]:
 
 def _listed(times: Sequence[float]) -> str:
     return ", ".join(f"{it:g}" if isfinite(it) else "none" for it in times)
+
+
+def _slowest(stages: Iterable[tuple[str, Stage]]) -> str:
+    """Says where a 99th percentile is that of too few requests; empty without such a place."""
+    few: dict[str, int] = {}
+    for where, it in stages:
+        if it.is_too_few_for_p99:
+            number = it.answered + it.failed
+            few[where] = min(number, few.get(where, number))
+    told = names(f"{where}: {number} requests" for where, number in few.items()) if few else ""
+    return f" (of fewer than 100 requests p99 is the slowest one: {told})" if few else ""
 
 
 def _failed(stage: Stage) -> float:

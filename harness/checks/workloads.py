@@ -49,8 +49,9 @@ def _services(case: Case, found: Workloads) -> tuple[dict[str, Workload], list[F
 
 
 def up_and_spread(case: Case) -> Verdict:
-    """Each service has all its replicas; two or more are on at least two machines.
+    """Each service has all its replicas, all of its newest declaration, on two machines or more.
 
+    A single replica is on one machine.
     A workload with 0 replicas is stopped on purpose; that a service which others call is there is
     judged by its name.
     """
@@ -63,6 +64,9 @@ def up_and_spread(case: Case) -> Verdict:
         elif it.ready < it.wanted:
             says = f"expected {it.wanted} replicas that are ready, seen {it.ready}"
             findings.append(Finding(name, says))
+        elif it.not_updated > 0:
+            says = f"its rollout is not over: {it.not_updated} of its pods are still to be replaced"
+            findings.append(Finding(name, f"{says}, and the old ones hide that no new one starts"))
         elif it.wanted >= 2 and len(it.machines) < 2:
             on = names(it.machines or ("no machine",))
             says = f"expected its {it.wanted} replicas on at least two machines, seen all on {on}"
@@ -80,7 +84,7 @@ def within_limits(case: Case) -> Verdict:
 
     A limit of processor is not asked for: it slows a service down while the machine is idle. A
     container is asked for its readiness if a Service leads to it: it declares ports, or no
-    container of its pod does.
+    container of its pod does. Native sidecars count, and are asked for it only if they have ports.
     """
     seen, found, findings = _seen(case)
     served, gaps = _services(case, found)
@@ -104,7 +108,9 @@ def _missing(container: Container, of: Workload) -> Iterator[str]:
             yield f"request of {word}"
     if "memory" not in container.limits:
         yield "memory limit"
-    listens = container.has_ports or not any(it.has_ports for it in of.containers)
+    mains = [it for it in of.containers if not it.is_sidecar]
+    is_only = container in mains and not any(it.has_ports for it in mains)
+    listens = container.has_ports or is_only
     if of.services and listens and not container.has_readiness:
         yield "readiness probe"
 
@@ -137,7 +143,8 @@ def can_be_moved(case: Case) -> Verdict:
     """Draining a machine waits for each service of several replicas, and is not stopped by one.
 
     Without a PodDisruptionBudget a drain may evict all replicas at once; one that allows no
-    eviction while all replicas are ready stops every drain.
+    eviction while all replicas are ready stops every drain. So do two that select the same pod:
+    the API then answers 500 to its eviction, whatever each of them allows.
     """
     seen, found, findings = _seen(case)
     served, gaps = _services(case, found)
@@ -145,6 +152,9 @@ def can_be_moved(case: Case) -> Verdict:
         if it.wanted >= 2 and it.services and not it.budgets:
             says = f"expected a PodDisruptionBudget for its {it.wanted} replicas, seen none"
             findings.append(Finding(name, says))
+        if it.wanted and it.overlapping:
+            says = "select the same pod, which the API then never evicts: no drain ends"
+            findings.append(Finding(name, f"PodDisruptionBudgets {names(it.overlapping)} {says}"))
         if it.wanted and it.ready >= it.wanted:
             findings += [
                 Finding(name, f"PodDisruptionBudget {budget} allows no eviction: no drain ends")

@@ -55,6 +55,11 @@ class Stage:
     def failed(self) -> int:
         return sum(self.errors.values())
 
+    @property
+    def is_too_few_for_p99(self) -> bool:
+        """True if its 99th percentile is its slowest request: of fewer than 100, 1 % is none."""
+        return self.answered + self.failed < 100
+
 
 @dataclass(frozen=True, slots=True)
 class Offered:

@@ -14,13 +14,17 @@ from harness.facts.schema import Fact
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A container as its pods have it; without pods, as the workload's template says it."""
+    """A container as its pods have it; without pods, as the workload's template says it.
+
+    Requests and limits of the whole pod (KEP-2837) are those of each of its containers too.
+    """
 
     name: str
     requests: tuple[str, ...] = ()  # the resources with a request: "cpu", "memory"
     limits: tuple[str, ...] = ()
     has_ports: bool = False
     has_readiness: bool = False
+    is_sidecar: bool = False  # an init container that runs on beside the others (KEP-753)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +55,14 @@ class Workload:
     ready: int
     is_settled: bool  # its controller has acted on the newest declaration
     machines: tuple[str, ...]  # of its ready pods, each once
-    containers: tuple[Container, ...]  # without init containers
+    containers: tuple[Container, ...]  # without init containers that end
     images: tuple[str, ...]  # of all containers
     services: tuple[str, ...]  # that lead to its pods
     budgets: tuple[str, ...]  # PodDisruptionBudgets that count its pods
     privileges: tuple[Privilege, ...]  # of the template and of every pod
     accounts: tuple[str, ...]  # service accounts whose token its pods have
+    not_updated: int = 0  # pods that the newest declaration has not replaced yet
+    overlapping: tuple[str, ...] = ()  # PodDisruptionBudgets that select one of its pods together
 
 
 @dataclass(frozen=True, slots=True)

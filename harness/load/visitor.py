@@ -210,6 +210,12 @@ class Visitors:
         if answer.status_code == TOO_MANY != page.status:
             fields = {name.lower(): str(value) for name, value in answer.items()}
             raise Limited(page.host, retry_after_s(fields))
+        if (
+            page.status is None
+            and spec.scheme == "http"
+            and _leads_to_tls(answer, page.host, request)
+        ):
+            raise Failed("sent to https")
         body = bytes(answer.body)
         judge(page, answer.status_code, body)
         if names is not None and page.keep:
@@ -252,6 +258,15 @@ def judge(page: Page, status: int, body: bytes) -> None:
         raise Failed(f"status {status}")
     if page.says.encode() not in body:
         raise Failed("another answer")
+
+
+def _leads_to_tls(answer: Answer, host: str, request: bytes) -> bool:
+    """True if the ingress sends the same request to https: no service has seen it."""
+    if not http.HTTPStatus.MULTIPLE_CHOICES <= answer.status_code < http.HTTPStatus.BAD_REQUEST:
+        return False
+    path = re.escape(request.split(b" ", 2)[1].decode())
+    same = re.compile(rf"https://{re.escape(host)}(:[0-9]+)?{path}", re.IGNORECASE)
+    return same.fullmatch(str(answer.get("location", ""))) is not None
 
 
 def _connected(addresses: Sequence[str], first: int, port: int) -> socket.socket:

@@ -138,6 +138,7 @@ class _Template:
     wanted: int
     ready: int
     is_settled: bool
+    not_updated: int
     labels: Mapping[str, str]
     spec: _Spec
 
@@ -187,11 +188,13 @@ def _workload(
         wanted=template.wanted if template else len(pods),
         ready=template.ready if template else len(ready),
         is_settled=template.is_settled if template else True,
+        not_updated=template.not_updated if template else 0,
         machines=tuple(sorted({pod.node for pod in ready})),
         containers=specs[0].containers,
         images=tuple(sorted({image for spec in specs for image in spec.images})),
         services=_selecting(services, labelled),
         budgets=_selecting(budgets, labelled),
+        overlapping=_overlapping(budgets, labelled),
         privileges=_once(privilege for spec in specs for privilege in spec.privileges),
         accounts=tuple(sorted({account for spec in specs for account in spec.accounts})),
     )
@@ -201,6 +204,14 @@ def _selecting(
     found: Described[dict[str, _Selected]], pods: Sequence[_Labelled]
 ) -> tuple[str, ...]:
     return tuple(name for name, it in found.values.items() if it.selects(pods))
+
+
+def _overlapping(
+    budgets: Described[dict[str, _Selected]], pods: Sequence[_Labelled]
+) -> tuple[str, ...]:
+    """The budgets that select one pod together."""
+    of_each = (_selecting(budgets, [pod]) for pod in pods)
+    return tuple(sorted({name for found in of_each if len(found) > 1 for name in found}))
 
 
 def _once(privileges: Iterable[Privilege]) -> tuple[Privilege, ...]:
@@ -263,9 +274,30 @@ def _template(item: Object, kind: str, claims: Claims) -> _Template:
         ready=ready,
         is_settled=kind in ("CronJob", "Job")
         or count(status, "observedGeneration") >= count(item, "metadata", "generation"),
+        not_updated=_not_updated(item, kind, wanted),
         labels=texts(template, "metadata", "labels"),
         spec=_spec(part(template, "spec"), space, claims),
     )
+
+
+def _not_updated(item: Object, kind: str, wanted: int) -> int:
+    """The pods that a rollout has still to replace, as ``kubectl rollout status`` counts them.
+
+    Until then old pods keep the numbers of a Deployment full, even if no new one ever starts. With
+    OnDelete, and below the partition of a StatefulSet, old pods stay on purpose.
+    """
+    spec, status = part(item, "spec"), part(item, "status")
+    if text(spec, "updateStrategy", "type") == "OnDelete":
+        return 0
+    if kind == "Deployment":
+        updated = count(status, "updatedReplicas")
+        return max(wanted, count(status, "replicas")) - updated
+    if kind == "StatefulSet":
+        kept = count(spec, "updateStrategy", "rollingUpdate", "partition")
+        return max(0, wanted - kept - count(status, "updatedReplicas"))
+    if kind == "DaemonSet":
+        return max(0, wanted - count(status, "updatedNumberScheduled"))
+    return 0
 
 
 def _spec(spec: Object, space: str, claims: Claims) -> _Spec:
@@ -287,20 +319,31 @@ def _spec(spec: Object, space: str, claims: Claims) -> _Spec:
     has_token = spec.get("automountServiceAccountToken") is not False
     account = text(spec, "serviceAccountName") or "default"
     return _Spec(
-        containers=tuple(map(_container, listed(spec, "containers"))),
+        containers=(
+            *(_container(it, spec) for it in listed(spec, "containers")),
+            *(
+                _container(it, spec, is_sidecar=True)
+                for it in listed(spec, "initContainers")
+                if text(it, "restartPolicy") == "Always"
+            ),
+        ),
         images=tuple(must(it, "image") for it in containers),
         privileges=_once(privileges),
         accounts=(account,) if has_token else (),
     )
 
 
-def _container(item: object) -> Container:
+def _container(item: object, pod: Object, *, is_sidecar: bool = False) -> Container:
+    def resources(kind: str) -> tuple[str, ...]:
+        return tuple(sorted({*part(item, "resources", kind), *part(pod, "resources", kind)}))
+
     return Container(
         name=must(item, "name"),
-        requests=tuple(sorted(part(item, "resources", "requests"))),
-        limits=tuple(sorted(part(item, "resources", "limits"))),
+        requests=resources("requests"),
+        limits=resources("limits"),
         has_ports=bool(listed(item, "ports")),
         has_readiness=bool(part(item, "readinessProbe")),
+        is_sidecar=is_sidecar,
     )
 
 

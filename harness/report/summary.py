@@ -30,7 +30,7 @@ from harness.report.words import (
     printable,
     with_unit,
 )
-from harness.settings import drills, restore, shift
+from harness.settings import drills, restore
 
 # Characters with a meaning in Markdown; a backslash before one makes it plain.
 _MARKUP = re.compile(r"[\\`*_\[\]|~!]")
@@ -92,12 +92,12 @@ def _soak_again(run_state: RunState) -> str:
 
 
 def _disrupts(manifest: Manifest, selected: Sequence[str]) -> bool:
-    """True if a scenario that proves one of these requirements, or any, breaks or restores."""
+    """True if a scenario that proves one of these requirements, or any, acts on the platform."""
     return any(
-        scenario.drill is not None
-        or {drills.SOAK_REQUIREMENT, *restore.PROVES, *shift.PROVES} & set(scenario.requirements)
+        step.keyword == "When"
         for scenario in manifest.scenarios
         if not selected or set(selected) & set(scenario.requirements)
+        for step in scenario.steps
     )
 
 

@@ -112,7 +112,8 @@ def account(judgement: Judgement) -> str:
         sentences.append(f"{_count(len(failed), 'failed')}: {risks}{more}.")
     sentences += _others(judgement)
     if judgement.decision is Decision.REFUSED:
-        sentences.insert(0, f"Nothing was touched: {judgement.run_state.refused}.")
+        why = ". ".join(map(str.strip, (judgement.run_state.refused or "").splitlines()))
+        sentences.insert(0, f"Nothing was touched: {why}.")
     if not judgement.run_state.ended:
         sentences.append("The run did not come to its end.")
     if judgement.decision is Decision.UNHEALED:

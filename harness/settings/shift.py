@@ -17,8 +17,6 @@ from harness.settings.files import Frozen
 from harness.settings.parity import WebAddress
 from harness.settings.restore import Folder, Reason
 
-# The requirements that a move of the traffic proves.
-PROVES = ("W9-SHIFT", "W9-ROLLBACK")
 SHARE = "{share}"
 # A p99 of fewer answers is that of one of them.
 P99_NEEDS = 100

@@ -120,7 +120,11 @@ def requirement(name: str = "W1-A", **changes: Any) -> Requirement:
 
 
 def scenario(
-    name: str = "All answer", *, proves: str = "W1-A", needs: Sequence[str] = ()
+    name: str = "All answer",
+    *,
+    proves: str = "W1-A",
+    needs: Sequence[str] = (),
+    begins: str = "Given",
 ) -> Scenario:
     return Scenario(
         id=f"small.feature: {name}",
@@ -130,7 +134,7 @@ def scenario(
         file="small.feature",
         line=3,
         tags=(f"req:{proves}", *(f"needs:{part}" for part in needs)),
-        steps=(Step(keyword="Given", text="answers"), Step(keyword="Then", text="all is well")),
+        steps=(Step(keyword=begins, text="answers"), Step(keyword="Then", text="all is well")),
     )
 
 

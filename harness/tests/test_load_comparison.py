@@ -64,6 +64,12 @@ def test_an_equal_platform_passes_and_its_ratio_is_measured() -> None:
     assert verdict.reason.endswith("the new platform is no slower than the old one")
 
 
+def test_runs_whose_p99_is_their_slowest_request_are_named() -> None:
+    verdict = judged(new(answered=39, errors={}))
+    assert verdict.outcome is Outcome.PASS
+    assert "p99 is the slowest one: busy-hour: 39 requests" in verdict.reason
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

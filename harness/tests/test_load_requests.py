@@ -99,6 +99,26 @@ def test_only_a_whole_answer_counts() -> None:
     assert (ill.whole.answered, ill.whole.errors) == (10, {"broken off": 60})
 
 
+def test_an_ingress_that_sends_every_request_to_https_has_served_none() -> None:
+    """As Traefik's `redirections.entryPoint` answers; a service's own redirect is an answer."""
+
+    def moved(to: str, status: str = "308 Permanent Redirect") -> bytes:
+        return f"HTTP/1.1 {status}\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n".encode()
+
+    answers = {
+        "/web?db=a": moved(f"https://{SITE}/web?db=a", "301 Moved Permanently"),
+        "/": moved(f"https://{SITE}:8443/"),
+        "/odoo": moved("/web/login", "303 See Other"),
+        "/health": moved(f"http://{SITE}/health/", "307 Temporary Redirect"),
+        "/sso": moved("https://auth.example/sso"),
+    }
+    with raw(answers) as (port, _):
+        found = offered(port, *(Page(SITE, path) for path in answers))
+    assert (found.whole.answered, found.whole.errors) == (30, {"sent to https": 20})
+    with raw(answers) as (port, _):  # a declared status is judged alone
+        assert offered(port, Page(SITE, "/", 308)).whole.answered == 10
+
+
 def test_a_request_has_its_host_its_own_fields_and_its_body() -> None:
     with raw({"/": _OK + b"Content-Length: 0\r\n\r\n"}) as (port, heads):
         page = Page(SITE, "/", headers={"x-tenant": "a", "accept-encoding": "gzip"})

@@ -113,6 +113,18 @@ def stage(**known: Any) -> Callable[[Any], object]:
     return lambda it: it["stages"][FIRST].update(known)
 
 
+@pytest.mark.parametrize("p99_ms", [40.0, 900.0])
+def test_a_p99_of_fewer_than_a_hundred_requests_is_said_to_be_the_slowest_one(
+    p99_ms: float,
+) -> None:
+    few = {"planned": 40, "on_time": 40, "answered": 40, "p99_ms": p99_ms}
+    verdict = judged(IN_TIME, stage(**few))
+    assert verdict.outcome is (Outcome.PASS if p99_ms < 500 else Outcome.FAIL)
+    assert "of fewer than 100 requests p99 is the slowest one" in verdict.reason
+    assert f"{FIRST}: 40 requests" in verdict.reason
+    assert "slowest" not in judged(IN_TIME, stage(answered=100, planned=100, on_time=100)).reason
+
+
 @pytest.mark.parametrize("check", [OFFERED, ANSWERED, IN_TIME])
 def test_a_load_that_was_answered_passes(check: str) -> None:
     assert judged(check).outcome is Outcome.PASS

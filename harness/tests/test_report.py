@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from harness.core.errors import ConfigError
+from harness.core.errors import ConfigError, Refused
 from harness.gate import Judgement, PastRun, streaks
-from harness.record.records import Finished
+from harness.record.records import Finished, Kind
 from harness.report import draw, summary_lines
 from harness.report.charts import _visits, timeline
 from harness.report.page import page as draw_page
@@ -350,3 +350,14 @@ def test_the_account_counts_in_words(recorded: Recorded) -> None:
         "1 of 3 requirements is proven. One failed: something answers <late> & slowly. "
         "One could not be proven. One is not applicable to this cluster."
     )
+
+
+def test_the_account_of_a_refusal_says_what_to_do_in_a_sentence_of_its_own(tmp_path: Path) -> None:
+    refused = Refused("one does not allow disruption", remedy="set allow_disruption")
+    with running(tmp_path / "run") as recorded:
+        recorded.run.write(Kind.REFUSED, "small", {"reason": str(refused)})
+    says = account(recorded.judged())
+    expected = (
+        "Nothing was touched: one does not allow disruption. What to do: set allow_disruption."
+    )
+    assert says.startswith(expected)

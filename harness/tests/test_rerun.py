@@ -20,11 +20,11 @@ NO_TURNS: Mapping[str, Any] = {**clean_drills.soak(), "turns": [], "wanted_s": 5
 def _again(
     folder: Path, only: str | None = None, *, soaked: Mapping[str, Any] | None = None, **plan: Any
 ) -> str:
-    """The command after a run of a plain scenario, a drill and a soak."""
-    drill = scenario("One breaks", proves="W9-DRILLS").model_copy(update={"drill": "lose-osd"})
+    """The command after a run of a plain scenario, and of three that act on the platform."""
+    acting = ("W7-INSTANCE", "W9-DRILLS", "W9-SOAK")
     whole = manifest(
-        requirements=tuple(map(requirement, ("W1-A", "W9-DRILLS", "W9-SOAK"))),
-        scenarios=(scenario(), drill, scenario("Soak", proves="W9-SOAK")),
+        requirements=tuple(map(requirement, ("W1-A", *acting))),
+        scenarios=(scenario(), *(scenario(it, proves=it, begins="When") for it in acting)),
         week=9,
         **plan,
     )
@@ -41,11 +41,12 @@ def _again(
     [
         (None, "gate 9 --cluster small --allow-disruption"),
         ("W1-A", "gate 9 --cluster small --only W1-A"),
+        ("W7-INSTANCE", "gate 9 --cluster small --only W7-INSTANCE --allow-disruption"),
         ("W9-DRILLS", "gate 9 --cluster small --only W9-DRILLS --allow-disruption"),
         ("W9-SOAK", "soak --cluster small --allow-disruption"),
     ],
 )
-def test_what_breaks_things_is_done_again_with_leave_to(
+def test_what_acts_on_the_platform_is_done_again_with_the_permission(
     tmp_path: Path, only: str | None, command: str
 ) -> None:
     assert _again(tmp_path / "run", only) == f"./cutover {command}"
@@ -65,7 +66,7 @@ def test_a_soak_is_done_again_turn_by_turn(
 
 
 def test_a_soak_that_was_killed_is_done_again_turn_by_turn(tmp_path: Path) -> None:
-    soak = scenario("Soak", proves="W9-SOAK")
+    soak = scenario("Soak", proves="W9-SOAK", begins="When")
     plan = manifest(requirements=(requirement("W9-SOAK"),), scenarios=(soak,), only=["W9-SOAK"])
     with running(tmp_path / "run", plan) as recorded:
         (turn, *_) = clean_drills.soak()["turns"]
