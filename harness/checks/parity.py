@@ -27,6 +27,8 @@ from harness.facts.parity import PARITY, WRITES, Compared, Difference, Parity
 from harness.facts.schema import Item, Unknown
 
 _NOT_ASKED = Unknown("it was not sent")
+# An ingress says so where no service answered it (RFC 9110, 15.6.3 to 15.6.5).
+_NOT_SERVED = (502, 503, 504)
 # A rule never hides these.
 _WHOLE = ("status", "answer")
 
@@ -36,6 +38,7 @@ def same_answers(case: Case) -> Verdict:
 
     The old platform is asked twice. Where its own two answers differ, a difference to the new one
     proves nothing, and a rule has to say that it may be there. Without a rule that is NOT PROVEN.
+    So is a request that the old platform's ingress did not bring to a service.
     """
     seen = look(case, PARITY)
     return _same(case, seen, case.cluster.parity_requests, "requests")
@@ -100,6 +103,10 @@ def _of_request(
     compared = item.value
     if TOO_MANY in compared.statuses:
         yield unknown(name, limited())
+        return
+    if (status := compared.statuses[0]) in _NOT_SERVED:
+        says = f"expected an answer of its service to compare with, seen status {status}"
+        yield unknown(name, f"the old platform: {says}")
         return
     noisy = {it.at for it in compared.noise if not _hiding(name, it, rules, Counter())}
     for place in sorted(noisy):

@@ -34,7 +34,7 @@ def save(lab: Lab, log: Path) -> None:
         cgroups.freeze([*groups, *containers], False)
 
 
-def wait_for_nobody(lab: Lab) -> None:
+def start_without_waiting(lab: Lab) -> None:
     """Change the settings of machines that are off, before they start from copies."""
     for node in lab.nodes:
         _replace(etcd(node), ETCD_WAITS, ETCD_STARTS)

@@ -200,7 +200,7 @@ class Up:
                 machines.prepare(lab, node, log)
                 (node.system / "prepared").touch()
         if copied:
-            golden.wait_for_nobody(lab)
+            golden.start_without_waiting(lab)
         pinned = "".join(machines.host_key(node) for node in lab.nodes)
         lab.profile.access.ssh.known_hosts.write_text(pinned)
 

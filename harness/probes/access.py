@@ -15,7 +15,7 @@ from harness.facts.schema import Item, attempt, dump
 from harness.probes.probe import Timing
 from harness.settings.access import FORBIDDEN, act
 from harness.transport import Kube, Reach
-from harness.transport.objects import flag, listed, must, part, text
+from harness.transport.objects import flag, has_account_token, listed, must, part, text
 
 _REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 _AT_ONCE = 8  # accounts: each asks its questions one after the other
@@ -74,7 +74,7 @@ def _used(kube: Kube, space: str) -> dict[str, str]:
         )
         for it in listed(kube.get(f"/api/v1/namespaces/{space}/pods"), "items")
         if text(it, "status", "phase") not in ("Succeeded", "Failed")
-        and part(it, "spec").get("automountServiceAccountToken") is not False
+        and has_account_token(part(it, "spec"))
     }
 
 

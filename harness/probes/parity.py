@@ -32,6 +32,8 @@ _AT_ONCE = 4
 _MOST_DIFFERENCES = 40
 _MOST_CHARS = 400
 _NOTHING = "nothing"
+# Traefik's own answer to a request that none of its routers takes.
+_UNROUTED = (404, b"404 page not found")
 # Of one connection, not of the answer (RFC 9110, section 7.6.1), or said by the body itself.
 _UNCOMPARED = frozenset(
     {
@@ -70,6 +72,7 @@ def _compared(outside: ExternalClient, declared: Parity, request: ParityRequest)
     """Ask old, new, old again; raises TransportError if the old platform does not answer."""
     ask = partial(asked, outside, request)
     old, old_ms = ask(declared.old, request.host)
+    must_be_routed(old, request)
     new: Response | None = None
     new_ms: float | None = None
     try:
@@ -112,6 +115,19 @@ def asked(
     if not answer.is_whole:
         raise NotProven(f"{host}{request.path}: an answer of more than 1 MiB is not compared")
     return answer, took_ms
+
+
+def must_be_routed(old: Response, request: ParityRequest) -> None:
+    """Raise NotProven if the old platform's ingress knows no service for a request.
+
+    The new platform's ingress answers an unknown host with the same words: equal answers would
+    prove nothing but a mistake in the profile, unless that is what the request is about.
+    """
+    if not request.unrouted and (old.status, old.body.strip()) == _UNROUTED:
+        raise NotProven(
+            f"its ingress has no route for {request.host}{request.path} (404 page not found)",
+            remedy="correct its host and path in the profile (parity), or say `unrouted: true`",
+        )
 
 
 def differences_of(old: Response, other: Response) -> list[Difference]:
@@ -158,15 +174,21 @@ def _headers(answer: Response) -> dict[str, str]:
 
 
 def _cookies(answer: Response) -> dict[str, str]:
-    """Each cookie's attributes, in order; its value and its end are of one session."""
-    found = {}
+    """Each cookie's attributes, in order; its value and its end are of one session.
+
+    That it has no value is compared: such a cookie takes a session away (RFC 6265, section 3.1).
+    """
+    found: dict[str, str] = {}
     for field, value in answer.headers:
         if field.lower() == "set-cookie":
             pair, *attributes = (part.strip() for part in value.split(";"))
             told = sorted(
                 "Expires" if it.lower().startswith("expires=") else it for it in attributes if it
             )
-            found[pair.partition("=")[0]] = "; ".join(told) or "no attributes"
+            name, _, content = pair.partition("=")
+            emptied = [] if content.strip('"') else ["no value"]
+            said = "; ".join([*emptied, *told]) or "no attributes"
+            found[name] = f"{found[name]}, {said}" if name in found else said
     return found
 
 

@@ -17,7 +17,7 @@ from harness.core.interrupts import uninterrupted
 from harness.core.names import Names, document_of, is_secret, kept
 from harness.facts.parity import Compared, Difference, Sent, Sides, Writes
 from harness.facts.schema import Item, attempt
-from harness.probes.parity import asked, differences_of
+from harness.probes.parity import asked, differences_of, must_be_routed
 from harness.settings.parity import ParityRequest, SentRequest, WebAddress
 from harness.transport import ExternalClient, Reach
 from harness.transport.protocols import Response
@@ -151,6 +151,7 @@ def _removed(reach: Reach, side: Literal["old", "new"], sent: Sent) -> Iterator[
 def _compared(old_side: _Side, new_side: _Side, name: str, note: Callable[[], object]) -> Compared:
     """Both answers; TransportError if the old platform gives none: the new one is not asked."""
     old, old_ms = old_side.write(name, note)
+    must_be_routed(old, old_side.writes[name])
     new: Response | None = None
     new_ms: float | None = None
     try:

@@ -25,6 +25,7 @@ from harness.transport.objects import (
     described,
     flag,
     follows_primary,
+    has_account_token,
     is_ready,
     listed,
     matches,
@@ -315,8 +316,6 @@ def _spec(spec: Object, space: str, claims: Claims) -> _Spec:
             privileges.append(Privilege("privileged", container=name))
         for added in words(context, "capabilities", "add"):
             privileges.append(Privilege("capability", added.removeprefix("CAP_"), name))
-    # The field that says whether a pod has the token of its account is true if it is missing.
-    has_token = spec.get("automountServiceAccountToken") is not False
     account = text(spec, "serviceAccountName") or "default"
     return _Spec(
         containers=(
@@ -329,7 +328,7 @@ def _spec(spec: Object, space: str, claims: Claims) -> _Spec:
         ),
         images=tuple(must(it, "image") for it in containers),
         privileges=_once(privileges),
-        accounts=(account,) if has_token else (),
+        accounts=(account,) if has_account_token(spec) else (),
     )
 
 

@@ -83,6 +83,8 @@ class ParityRequest(SentRequest):
 
     # True for a request that changes something.
     writes: bool = False
+    # True for a host or path that no service serves, on purpose: the ingress's own 404 is compared.
+    unrouted: bool = False
     # What later requests use, by JSON pointer in each side's own answer: `user: /id`.
     keep: Mapping[Variable, Pointer] = {}
     # Requests that remove what it made, on each side, with any status below 400, or 404. They are

@@ -131,6 +131,25 @@ def test_declared_accounts_and_those_that_pods_use_are_asked_about() -> None:
     assert {str(act(it, "saasodoo")) for it in FORBIDDEN} == set(used["allowed"])
 
 
+def test_a_pod_that_mounts_the_token_by_a_volume_of_its_own_is_found() -> None:
+    """No automatic token, and the token in a projected volume all the same."""
+
+    def found(source: Mapping[str, object]) -> list[str]:
+        kube = answers(lambda _: True)
+        volume = {"name": "api", "projected": {"sources": [{"configMap": {}}, source]}}
+        pods: Any = kube.get("/api/v1/namespaces/saasodoo/pods")
+        pods["items"][2]["spec"]["volumes"] = [volume]
+        there = clean()
+        value = observe("access-reviews", reach(kube=kube), "contabo")
+        there["access-reviews"] = {CLUSTER.name: value}
+        return [it for it in CHECKS[REFUSED](case(there)).where if it == "saasodoo/web"]
+
+    token = {"expirationSeconds": 3607, "path": "token"}
+    assert found({"serviceAccountToken": token}) == ["saasodoo/web"]
+    assert found({"serviceAccountToken": token | {"audience": "vault"}}) == []
+    assert found({"secret": {"name": "tls"}}) == []
+
+
 def test_a_review_names_the_groups_of_the_account_and_the_subresource() -> None:
     """Without its groups the API server refuses what it would allow the account itself."""
     kube = answers(lambda _: False)

@@ -48,7 +48,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_nothing_waits_for_what_lost_power_too(lab: Lab) -> None:
-    golden.wait_for_nobody(lab)
+    golden.start_without_waiting(lab)
     for node in lab.nodes:
         gates = yaml.safe_load(golden.etcd(node).read_text())["feature-gates"]
         assert gates == "InitialCorruptCheck=false"
@@ -58,7 +58,7 @@ def test_nothing_waits_for_what_lost_power_too(lab: Lab) -> None:
 @pytest.mark.parametrize("times", [0, 1, 2])
 def test_afterwards_all_waits_are_as_before(lab: Lab, told: list[str], times: int) -> None:
     for _ in range(times):
-        golden.wait_for_nobody(lab)
+        golden.start_without_waiting(lab)
     golden.wait_as_usual(lab, LOG)
     for node in lab.nodes:
         for path, text in configured(lab, node).items():

@@ -40,23 +40,23 @@ def serving(*answers: Answer) -> AbstractContextManager[int]:
     return answering(lambda _: next(turns))
 
 
-def asked(old: Sequence[Answer], new: Answer) -> Any:
+def asked(old: Sequence[Answer], new: Answer, **known: object) -> Any:
     """What the probe sees of two platforms with these answers."""
     with serving(*old) as old_port, serving(new) as new_port:
-        declared = declare(old_port, new_port)
+        declared = declare(old_port, new_port, **known)
         profile = PROFILE.model_copy(update={"parity": declared})
         ways = reach(outside=Network(), like=profile)
         seen: Any = ParityRequests().observe(ways, profile.name)
     return json.loads(json.dumps(seen))["a user"]
 
 
-def declare(old_port: int, new_port: int) -> Parity:
+def declare(old_port: int, new_port: int, **known: object) -> Parity:
     front = {"address": "127.0.0.1"}
     return Parity.model_validate(
         {
             "old": front | {"port": old_port},
             "new": front | {"port": new_port},
-            "requests": {"a user": {"host": "api.example", "path": "/users/1"}},
+            "requests": {"a user": {"host": "api.example", "path": "/users/1", **known}},
         }
     )
 
@@ -104,6 +104,16 @@ def judged(found: Any) -> Verdict:
             answer(b"", 200, ("Set-Cookie", "sid=2; Path=/")),
             "cookie sid: expected Path=/; Secure as on the old platform, seen Path=/",
         ),
+        (
+            answer(b"", 200, ("Set-Cookie", "sid=1; Path=/; Expires=Tue, 1 Dec 2026 12:00:00 GMT")),
+            answer(b"", 200, ("Set-Cookie", "sid=; Path=/; Expires=Thu, 1 Jan 1970 00:00:00 GMT")),
+            "cookie sid: expected Expires; Path=/ as on the old platform, seen no value; Expires",
+        ),
+        (
+            answer(b"", 200, ("Set-Cookie", "sid=1; Path=/"), ("Set-Cookie", "sid=2; Path=/web")),
+            answer(b"", 200, ("Set-Cookie", "sid=2; Path=/web")),
+            "cookie sid: expected Path=/, Path=/web as on the old platform, seen Path=/web",
+        ),
     ],
 )
 def test_another_answer_fails_and_says_where(old: Answer, new: Answer, says: str) -> None:
@@ -137,6 +147,31 @@ def test_a_new_platform_that_does_not_answer_fails_and_an_old_one_proves_nothing
     new, old = found
     assert (new.outcome, old.outcome) == (Outcome.FAIL, Outcome.NOT_PROVEN)
     assert "answer: expected status 200 as on the old platform" in new.reason
+
+
+def test_two_ingresses_that_know_no_service_for_a_request_prove_nothing() -> None:
+    """A host that is misspelt in the profile gets the same 404 of both Traefik."""
+    lost = 404, (("Content-Type", "text/plain; charset=utf-8"),), b"404 page not found\n"
+    verdict = judged(asked([lost], lost))
+    assert verdict.outcome is Outcome.NOT_PROVEN
+    assert "its ingress has no route for api.example/users/1" in verdict.reason
+    assert judged(asked([lost], lost, unrouted=True)).outcome is Outcome.PASS
+    own = answer({"detail": "Not Found"}, 404)
+    assert judged(asked([own], own)).outcome is Outcome.PASS
+    assert judged(asked([own], lost)).outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(502, b"Bad Gateway"), (503, b"no available server\n"), (504, b"Gateway Timeout")],
+)
+def test_an_old_platform_whose_service_is_down_proves_nothing(status: int, body: bytes) -> None:
+    down = answer(body, status)
+    for new in (down, answer({"id": 1})):
+        verdict = judged(asked([down], new))
+        assert verdict.outcome is Outcome.NOT_PROVEN
+        assert f"seen status {status}" in verdict.reason
+    assert judged(asked([answer({"id": 1})], down)).outcome is Outcome.FAIL
 
 
 def test_an_answer_that_is_too_long_to_compare_proves_nothing() -> None:

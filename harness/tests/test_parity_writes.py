@@ -199,6 +199,17 @@ def test_an_old_platform_that_does_not_answer_keeps_the_new_one_from_being_asked
     assert judged(found, SAME).outcome is Outcome.NOT_PROVEN
 
 
+def test_a_write_that_the_old_ingress_brings_to_no_service_is_not_sent_to_the_new_one() -> None:
+    new = Users(10)
+    lost: Answer = 404, (), b"404 page not found\n"
+    with answering(lambda _: lost) as old_port, serving(new) as port:
+        profile = PROFILE.model_copy(update={"parity": declared(old_port, port)})
+        found = compare_writes(reach(outside=Network(), like=profile), str, str, str)
+    assert new.asked == []
+    assert "its ingress has no route for api.example/users/" in judged(found, SAME).reason
+    assert judged(found, SAME).outcome is Outcome.NOT_PROVEN
+
+
 def test_what_cannot_be_removed_is_told() -> None:
     verdict = judged(sent(Users(10), Users(10, keeps=True)), REMOVED)
     assert verdict.outcome is Outcome.NOT_PROVEN

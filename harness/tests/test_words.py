@@ -21,10 +21,11 @@ _PROSE = (
     "scenarios",
     "features",
     "reports/templates",
+    "harness/lab",
     "harness/ledger",
     "harness/provision",
 )
-_TEXT = (".md", ".yaml", ".feature", ".html", ".sh")
+_TEXT = (".md", ".yaml", ".feature", ".html", ".sh", ".conf")
 
 
 def modules() -> Iterator[Path]:
@@ -44,11 +45,13 @@ def pages() -> Iterator[Path]:
 
 
 def prose_of(path: Path) -> Iterator[tuple[int, str]]:
-    """The comments and the texts of a module, by line."""
+    """The comments, the names and the texts of a module, by line."""
     source = path.read_text(encoding="utf-8")
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string
+        elif token.type == tokenize.NAME:
+            yield token.start[0], token.string.replace("_", " ")
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.lineno, node.value
@@ -62,7 +65,7 @@ def test_a_habit_is_recognised(text: str) -> None:
     assert _HABITS.search(text)
 
 
-def test_no_module_has_a_habit_in_its_comments_docstrings_or_messages() -> None:
+def test_no_module_has_a_habit_in_its_comments_names_docstrings_or_messages() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}: {' '.join(text.split())[:120]}"
         for path in modules()

@@ -132,6 +132,22 @@ def is_ready(status: object) -> bool:
     return told.get("Ready") == "True" and bool(text(status, "podIP"))
 
 
+def has_account_token(spec: Object) -> bool:
+    """Whether a pod of this specification has a token of its service account for the API.
+
+    ``automountServiceAccountToken`` is true if it is missing. A pod without that may still have a
+    projected volume with the token; one with an audience of its own is for another server.
+    """
+    sources = (
+        part(source, "serviceAccountToken")
+        for volume in listed(spec, "volumes")
+        for source in listed(volume, "projected", "sources")
+        if "serviceAccountToken" in part(source)
+    )
+    mounts = spec.get("automountServiceAccountToken") is not False
+    return mounts or any(text(it, "audience") is None for it in sources)
+
+
 def quantity(size: str) -> int:
     """Bytes of a size as the API writes it, ``64Mi`` or ``1G``; Odd for any other text."""
     try:
