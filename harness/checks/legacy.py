@@ -21,6 +21,8 @@ from harness.facts.schema import Unknown
 
 _SAID = 5  # differences that a reason names; all are counted
 _GB = 1e9
+# The kernel's words for EIO and ESHUTDOWN: an evicted client gets them until it mounts again.
+_EVICTED = ("Input/output error", "Cannot send after transport endpoint shutdown")
 _WORDS: Mapping[Kind, str] = {
     "changed": "expected it unchanged, seen another",
     "removed": "expected it to be there, seen it gone",
@@ -61,10 +63,18 @@ def _wrong_mount(value: LegacyMount, legacy: Mapping[str, str]) -> Iterator[str]
     elif not mount.read_only and legacy["access"] == "ro":
         yield f"expected {path} mounted read-only (ro), seen it mounted for writing too (rw)"
     elif isinstance(value.read, Unknown):
-        yield f"expected {path} to be readable, seen {value.read.error}"
+        yield f"expected {path} to be readable, seen {_told(value.read.error, path)}"
     elif value.write is not None and value.write.error is not None:
         text = f"expected a file written, renamed, read and removed in {value.write.folder}"
-        yield f"{text}, seen {value.write.error}"
+        yield f"{text}, seen {_told(value.write.error, path)}"
+
+
+def _told(error: str, path: str) -> str:
+    """The error, and what to do if it is that of a client which Ceph has evicted."""
+    if not any(words in error for words in _EVICTED):
+        return error
+    again = f"restart the services that have files there, `umount -f -l {path}` and mount it again"
+    return f"{error} (if Ceph evicted this client: {again})"
 
 
 def unchanged(case: Case) -> Verdict:

@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from harness.backup.equality import catalogue
 from harness.core.errors import TimedOut
@@ -189,12 +190,19 @@ class Direction:
         """Set each sequence of the goal to the origin's last value, or its column's greatest."""
         number = 0
         for name in self.databases:
-            sessions = self.origin.session(name), self.goal.session(name)
-            for sequence, at in catalogue.sequences(*sessions).items():
+            before = self.origin.read(name, catalogue.last_values, within_s=self.limits.step_s)
+            look = partial(catalogue.sequences, before)
+            found = self.goal.read(name, look, within_s=self.limits.step_s)
+            if missing := sorted(before.keys() - found.keys()):
+                raise NotMet(
+                    f"{self.goal.name}, {name}: expected every sequence of {self.origin.name}, "
+                    f"seen no {missing[0]}"
+                )
+            for sequence, at in found.items():
                 if at.is_behind:
                     self.goal.ask(name, _SET, [sequence, at.expected])
                 number += 1
-            now = catalogue.sequences(*sessions)
+            now = self.goal.read(name, look, within_s=self.limits.step_s)
             behind = [sequence for sequence, at in now.items() if at.is_behind]
             if behind:
                 raise NotMet(f"{self.goal.name}, {name}: {behind[0]} is behind")

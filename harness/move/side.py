@@ -12,21 +12,24 @@ there does it, also when this harness and its connection are gone.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
-from harness.backup.equality.session import Connection, Server, identity
+from harness.backup.equality.session import IDENTITY, Connection, Server
 from harness.core.errors import NotProven, TimedOut, Unreachable
 from harness.core.parallel import within
 from harness.core.waiting import until
 from harness.ledger.writers.postgres import hang_up_on
+
+T = TypeVar("T")
 
 ADMIN = "postgres"
 # Both tables hold heartbeats; ``BACK`` is replicated in the other direction from the beginning.
@@ -62,6 +65,9 @@ _SLEEPS_ON = """
 select set_config(name, '0', false) from pg_settings where name in
 ('statement_timeout', 'transaction_timeout', 'client_connection_check_interval')
 """
+# How a frozen database refuses a client, which gets no SQLSTATE with it, and then its write.
+_NO_CONNECTION = "is not currently accepting connections"
+_READ_ONLY_STATE = psycopg.errors.ReadOnlySqlTransaction.sqlstate
 _BEAT = "insert into cutover.{table} (beat) values (%s)"
 _BEATEN = "select 1 from cutover.{table} where beat = %s"
 
@@ -108,19 +114,38 @@ class Side:
         self, database: str, statement: sql.Composed, words: Sequence[object] = ()
     ) -> list[TupleRow]:
         """The rows of a composed statement, which commits at once."""
-        session = self.session(database)
 
-        def asked() -> list[TupleRow]:
+        def asked(session: Connection) -> list[TupleRow]:
             cursor = session.execute(statement, words or None)
             return cursor.fetchall() if cursor.description else []
 
-        with self._told(database):
-            return within(
-                _ANSWERS_WITHIN_S,
-                asked,
-                what=f"{self.name}, {database}",
-                abandon=partial(hang_up_on, session),
-            )
+        return self.read(database, asked)
+
+    def read(
+        self, database: str, work: Callable[[Connection], T], *, within_s: float | None = None
+    ) -> T:
+        """What ``work`` reads over the session of a database; Unreachable if it takes longer.
+
+        Without ``within_s``, it takes no longer than one statement may.
+        """
+        session = self.session(database)
+        with self.told(database):
+            return self.answer(database, session, work, within_s)
+
+    def answer(
+        self,
+        database: str,
+        session: Connection,
+        work: Callable[[Connection], T],
+        within_s: float | None = None,
+    ) -> T:
+        """What ``work`` returns over any session; TimedOut if the server falls silent."""
+        return within(
+            _ANSWERS_WITHIN_S if within_s is None else within_s,
+            partial(work, session),
+            what=f"{self.name}, {database}",
+            abandon=partial(hang_up_on, session),
+        )
 
     def session(self, database: str) -> Connection:
         """The session of a database; it is opened on first use, and again once it was lost."""
@@ -135,11 +160,14 @@ class Side:
         if found is not None:
             found.close()
 
-    def connect(self, database: str, *, options: str = _OPTIONS) -> Connection:
+    def connect(self, database: str) -> Connection:
         """A session of its own."""
+        with self.told(database):
+            return self._connect(database, _OPTIONS)
+
+    def _connect(self, database: str, options: str) -> Connection:
         at = Address(self.server.host, self.server.port)
-        with self._told(database):
-            return psycopg.connect(self.conninfo(database, at), autocommit=True, options=options)
+        return psycopg.connect(self.conninfo(database, at), autocommit=True, options=options)
 
     def conninfo(self, database: str, at: Address | None = None) -> str:
         """What a client connects with; by default, the other PostgreSQL."""
@@ -154,7 +182,7 @@ class Side:
         )
 
     @contextmanager
-    def _told(self, database: str) -> Iterator[None]:
+    def told(self, database: str) -> Iterator[None]:
         """psycopg's errors become ours; a server that hangs is unreachable, and no step is late."""
         try:
             yield
@@ -172,7 +200,7 @@ class Side:
 
     def is_same_server(self, other: Side) -> bool:
         """True if both sides are one running server."""
-        return identity(self.server) == identity(other.server)
+        return self.ask(ADMIN, IDENTITY) == other.ask(ADMIN, IDENTITY)
 
     def setting(self, name: str) -> str:
         """A setting of the server, as ``show`` writes it."""
@@ -223,15 +251,42 @@ class Side:
         self.ask(ADMIN, _READ_WRITE, database=database)
 
     def refusal(self, database: str) -> str | None:
-        """How a new client's write is refused; None if it is not. Unreachable without a server."""
+        """The words by which a freeze refuses a new client's write; None if it is accepted.
+
+        NotMet if it fails for another reason, which says nothing about the next client's write.
+        Unreachable without a server.
+        """
         self.ask(ADMIN, "select 1")
+        statement = sql.SQL(_BEAT).format(table=sql.Identifier(BEATS))
+
+        def write(client: Connection) -> None:
+            client.execute(statement, ["a write that must be refused"])
+
         try:
-            with self.connect(database, options="") as connection:
-                statement = sql.SQL(_BEAT).format(table=sql.Identifier(BEATS))
-                connection.execute(statement, ["a write that must be refused"])
-        except (Unreachable, psycopg.Error) as error:
-            return str(error).strip().splitlines()[-1]
+            with closing(self._connect(database, "")) as client:
+                self.answer(database, client, write)
+        except (psycopg.Error, TimedOut) as error:
+            says = _words_of(error)
+            if _is_of_a_freeze(error):
+                return says
+            raise NotMet(
+                f"{self.name}, {database}: expected a write to be refused as read-only, or because "
+                f"the database {_NO_CONNECTION!r}, seen: {says}. Remove that cause, and rehearse "
+                "again"
+            ) from error
         return None
+
+
+def _words_of(error: Exception) -> str:
+    """What a server says first; of a connection that it refuses, libpq keeps whole lines alone."""
+    says = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    return says or str(error).strip().splitlines()[-1]
+
+
+def _is_of_a_freeze(error: Exception) -> bool:
+    """True for what a frozen database says, or a standby; false for, say, too many clients."""
+    state = error.sqlstate if isinstance(error, psycopg.Error) else None
+    return state == _READ_ONLY_STATE or _NO_CONNECTION in str(error)
 
 
 class Thaw:
@@ -248,7 +303,8 @@ class Thaw:
         acts = sql.SQL(" ").join(sql.SQL("execute {};").format(it) for it in each)
         # The server must not notice that its client is gone, nor end what takes so long.
         body = sql.SQL("begin perform pg_sleep({}); {} end").format(sql.Literal(after_s), acts)
-        self._connection.execute(_SLEEPS_ON)
+        with side.told(ADMIN):
+            side.answer(ADMIN, self._connection, lambda it: it.execute(_SLEEPS_ON))
         statement = sql.SQL("do {}").format(sql.Literal(body.as_string()))
         self._sleeping = threading.Thread(target=self._sleep, args=(statement,), daemon=True)
         self._sleeping.start()

@@ -92,6 +92,17 @@ DEFECTS: list[tuple[str, Defect, str]] = [
     (MOUNTED, _mount(read={"error": "no answer within 20 s"}), "seen no answer within 20 s"),
     (
         MOUNTED,
+        _mount(read={"error": "OSError: [Errno 5] Input/output error: '/mnt/cephfs'"}),
+        f"if Ceph evicted this client: restart the services that have files there, `umount -f -l "
+        f"{ROOT}` and mount it again",
+    ),
+    (
+        MOUNTED,
+        _mount(write={"folder": ROOT, "error": "Cannot send after transport endpoint shutdown"}),
+        "endpoint shutdown (if Ceph evicted this client: restart the services",
+    ),
+    (
+        MOUNTED,
         _mount(write={"folder": f"{ROOT}/own", "error": "Read-only file system"}),
         f"{NAMES[1]}: expected a file written, renamed, read and removed in {ROOT}/own, seen "
         "Read-only file system",

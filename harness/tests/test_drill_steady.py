@@ -22,6 +22,7 @@ from harness.settings import load_gates, load_profile
 from harness.settings.drills import Looks, drill_names, load_drill, load_steady
 from harness.tests.ceph_seen import item
 from harness.tests.clean_case import clean
+from harness.tests.clean_cluster import NAMES
 from harness.tests.stage import FakeProbe, reach
 from harness.transport import Reach
 
@@ -118,6 +119,25 @@ def test_what_ceph_tells_of_the_last_minutes_or_the_last_day_is_no_trouble_now(
     monkeypatch.setitem(PROBES, "ceph", probe)
     found = trouble(ways, Looks(probes=("ceph",), checks=("Ceph is healthy",)), {})
     assert (bool(found.failed), found.unknown) == (is_trouble, ())
+
+
+@pytest.mark.parametrize("drill", ["cut-off-machine", "cut-one-way"])
+def test_a_mount_that_ceph_evicted_during_a_cut_off_is_no_steady_state(
+    monkeypatch: pytest.MonkeyPatch, drill: str
+) -> None:
+    profile = load_profile("lab")
+    looks = load_drill(drill).looks_on(profile.cluster().parts)
+    assert looks is not None
+    answers = {it.name: clean()["legacy-mount"][NAMES[0]] for it in profile.machines}
+    monkeypatch.setitem(PROBES, "legacy-mount", FakeProbe(answers, name="legacy-mount"))
+    ways = replace(reach(), profile=profile)
+    assert not trouble(ways, looks, {}).all
+    answers[profile.machines[2].name] |= {
+        "read": {"error": "OSError: [Errno 108] Cannot send after transport endpoint shutdown"}
+    }
+    (found,) = trouble(ways, looks, {}).failed
+    assert profile.machines[2].name in found
+    assert "umount -f -l /mnt/cephfs" in found
 
 
 @dataclass

@@ -182,6 +182,41 @@ def test_a_switch_without_the_last_changes_is_caught(
     nothing_lost(results[THERE])
 
 
+def test_a_freeze_that_stops_no_writer_ends_the_switch_where_it_began(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: databases that are never shut take the write that must be refused."""
+    monkeypatch.setattr(Side, "shut", lambda *_: None)
+    monkeypatch.setattr(Side, "end_clients", lambda *_: True)
+    legs, results = rehearsed(world)
+    ended = legs[THERE].stopped
+    assert ended is not None
+    assert (ended.step, ended.at_fault) == (Step.FREEZE, True)
+    assert "has accepted a write to cutover_rehearsal after the freeze" in ended.says
+    nothing_lost(results[THERE])
+
+
+def test_a_switch_without_a_freeze_loses_writes_and_the_ledger_counts_them(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: writers go on at the source after its stream has stopped."""
+    real = Direction.turn_streams
+
+    def turn(self: Direction) -> str:
+        says = real(self)
+        count = "select count(*) from writes"
+        (before,) = self.origin.ask(DATABASE, count)
+        until(lambda: self.origin.ask(DATABASE, count) > [before], within_s=10, what="a write")
+        return says
+
+    monkeypatch.setattr(Direction, "freeze", lambda self: self.on_freeze() or "left out")
+    monkeypatch.setattr(Direction, "_refused", lambda _: "left out")
+    monkeypatch.setattr(Direction, "turn_streams", turn)
+    legs, results = rehearsed(world)
+    assert legs[THERE].stopped is None
+    assert results[THERE].lost > 0
+
+
 def test_a_long_transaction_stops_the_switch_before_the_freeze(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,3 +140,22 @@ def test_a_toolbox_whose_machine_was_lost_is_not_the_only_one_to_be_asked() -> N
     ways, kube = two_toolboxes(Unreachable("no route"), ceph)
     assert ask_ceph(ways, "df", read=object) == SAID["df"]
     assert asked_in(kube) == ["tools-1", "tools-2"]
+
+
+@pytest.mark.parametrize(
+    ("machines", "parts_s"), [([ONE], [20.0]), ([ONE, TWO], [10.0, 20.0]), ([], [6.7, 10.0, 20.0])]
+)
+def test_the_places_share_one_deadline_so_a_lost_one_leaves_the_others_their_part(
+    machines: list[str], parts_s: list[float]
+) -> None:
+    """Every place fails at once here: a later one then has all of the time that is left."""
+    given: list[float] = []
+
+    class Lost(FakeShell):
+        def run(self, machine: str, argv: Sequence[str], **how: Any) -> Completed:
+            given.append(how["within_s"])
+            raise TimedOut(f"{machine}: no answer")
+
+    with pytest.raises(TimedOut):
+        ask_ceph(reach(Lost({})), "df", on=machines, read=object, within_s=20.0)
+    assert given == pytest.approx(parts_s, abs=0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Protocol, TypeVar
@@ -36,14 +37,18 @@ def ask_ceph(
     """What ``ceph WORDS`` answers, as the type ``read``; None without output.
 
     If Ceph is asked through the machines, the first of ``on`` (of all, if none is named) that
-    answers is enough; Rook's Ceph is asked in its toolboxes, first in those on ``on``. Raises
+    answers is enough; Rook's Ceph is asked in its toolboxes, first in those on ``on``. The
+    places share ``within_s``: a lost machine leaves the later ones their part of it. Raises
     TransportError if no place answers: TimedOut if the only place asked is late.
     """
     argv = ("ceph", "--connect-timeout", str(_CONNECT_S), *words, "--format", "json")
     problems: list[TransportError] = []
-    for place, run in _places(reach, on):
+    places = _places(reach, on)
+    deadline = time.monotonic() + within_s
+    for done, (place, run) in enumerate(places):
+        share_s = max(0.1, (deadline - time.monotonic()) / (len(places) - done))
         try:
-            return _answer(place, run(argv, within_s=within_s), argv, read)
+            return _answer(place, run(argv, within_s=share_s), argv, read)
         except TransportError as error:
             problems.append(error)
     if not problems:

@@ -308,9 +308,12 @@ def compare(source: Mapping[str, str], target: Mapping[str, str]) -> tuple[Defin
     )
 
 
-def sequences(source: Connection, target: Connection) -> dict[str, Sequence]:
-    """Each sequence's last value on both sides, with the utmost value of its column."""
-    before, now = _last_values(source), _last_values(target)
+def sequences(before: Mapping[str, int | None], target: Connection) -> dict[str, Sequence]:
+    """Each sequence's last value on both sides, with the utmost value of its column.
+
+    ``before`` are the ``last_values`` of the source.
+    """
+    now = last_values(target)
     return {
         name: Sequence(
             before[name],
@@ -323,7 +326,7 @@ def sequences(source: Connection, target: Connection) -> dict[str, Sequence]:
     }
 
 
-def _last_values(connection: Connection) -> dict[str, int | None]:
+def last_values(connection: Connection) -> dict[str, int | None]:
     """The last value that each sequence gave, or would have given before its next one.
 
     None for one that gives its first value next, or the first that it may.

@@ -97,7 +97,7 @@ def database(
         catalogue=attempt(unequal),
         objects=len(before) + (len(views) if alike else 0),
         uncompared=() if alike else tuple(views),
-        sequences=attempt(lambda: catalogue.sequences(old.first, new.first)),
+        sequences=attempt(lambda: catalogue.sequences(catalogue.last_values(old.first), new.first)),
         unsound=_unsound(new, tell),
         source_wrote=old.wrote_since(),
     )

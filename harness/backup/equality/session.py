@@ -74,15 +74,16 @@ def _quoted(value: str) -> str:
 # Every server has this database.
 _ADMIN = "postgres"
 _DATABASES = "select datname from pg_database where not datistemplate"
-_IDENTITY = """
+# What tells a running server from every other, also from a physical copy of its files.
+IDENTITY = """
 select system_identifier::text, pg_postmaster_start_time()::text from pg_control_system()
 """
 
 
 def identity(server: Server) -> TupleRow:
-    """What tells a running server from every other, also from a physical copy of its files."""
+    """What tells a running server from every other."""
     with server.connect(_ADMIN) as connection:
-        return one(connection, _IDENTITY)
+        return one(connection, IDENTITY)
 
 
 def names(server: Server) -> set[str]:

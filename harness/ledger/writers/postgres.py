@@ -211,7 +211,11 @@ def prepare(setup: WriterSetup, place: DatabasePlace) -> None:
 
 
 def rows(database: Database, run: str, like: str) -> Iterator[Found]:
-    """The rows of writers whose names match ``like``, all from one snapshot."""
+    """The rows of writers whose names match ``like``, all from one snapshot.
+
+    They come from where the database is now: an open connection may lead to where it was.
+    """
+    database.close()
     connection = database.connected()
     try:
         with connection.cursor(name="rows") as cursor:
