@@ -166,7 +166,8 @@ def nothing_crashes(case: Case) -> Verdict:
         if not pods:
             findings.append(unknown("pods", "there is none, so none can be seen to crash"))
         for pod in pods:
-            if pod.over and pod.ended in _ENDED_BY_OTHERS:
+            past = pod.failed_before(looked_at(case) - _PEACE_S)
+            if past or (pod.over and pod.ended in _ENDED_BY_OTHERS):
                 continue
             for name, container in pod.containers.items():
                 restarts.append(_lately(container, looked_at(case)))

@@ -54,7 +54,10 @@ DAEMON_SETS = Part("daemon sets", dict[str, DaemonSet])
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """``waits`` and ``ended`` are reasons; ``failed``: it ended just now, with an error."""
+    """``waits`` and ``ended`` are reasons; ``failed``: it ended with an error and runs no more.
+
+    ``ended`` and ``ended_at`` are of that end, or else of the end before the last restart.
+    """
 
     restarts: int
     waits: str | None
@@ -83,6 +86,15 @@ class Pod:
     ended: str | None
     containers: Mapping[str, Container]
     osd: PodOfOsd | None
+
+    def failed_before(self, moment: float) -> bool:
+        """True if it is over, and what failed in it ended before then (UTC seconds).
+
+        Rook's crash pruner is a CronJob whose pods never restart. Kubernetes keeps a failed one
+        for days, also after a later pod has done the work.
+        """
+        ends = [it.ended_at for it in self.containers.values() if it.failed]
+        return self.over and bool(ends) and all(at is not None and at < moment for at in ends)
 
 
 PODS = Part("pods", tuple[Pod, ...])

@@ -194,13 +194,15 @@ def _conditions(item: object) -> dict[str, str]:
 
 
 def _container(state: object) -> Container:
+    failed = count(state, "state", "terminated", "exitCode") != 0
+    end = "state" if failed else "lastState"
     return Container(
         restarts=count(state, "restartCount"),
         waits=text(state, "state", "waiting", "reason"),
         # Between its end and the kubelet's back-off a container neither runs nor waits.
-        failed=count(state, "state", "terminated", "exitCode") != 0,
-        ended=text(state, "lastState", "terminated", "reason"),
-        ended_at=epoch(state, "lastState", "terminated", "finishedAt"),
+        failed=failed,
+        ended=text(state, end, "terminated", "reason"),
+        ended_at=epoch(state, end, "terminated", "finishedAt"),
     )
 
 
