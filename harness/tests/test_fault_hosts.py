@@ -67,11 +67,16 @@ def test_what_the_api_remembers_of_pods_is_no_sign_that_a_machine_is_back(
 ) -> None:
     """A machine that is back before Kubernetes misses it was Ready all the time."""
     planned = kind(id=ID, machine="one").resolved(whole_cluster(said_to_run(BEFORE)), Random(1))
-    assert planned.started == BEFORE
     fault = planned.model_copy(update={"boot": "b0"}) if kind is Reboot else planned
     assert not fault.healed(whole_cluster(said_to_run(BEFORE)))
     assert not fault.healed(whole_cluster(said_to_run(AFTER, BEFORE)))
     assert fault.healed(whole_cluster(said_to_run(AFTER, "", AFTER)))
+
+
+def test_a_clock_that_went_back_over_the_boot_does_not_hide_that_a_machine_is_back() -> None:
+    fault = PowerOff(id=ID, machine="one").resolved(whole_cluster(said_to_run(AFTER)), Random(1))
+    assert not fault.healed(whole_cluster(said_to_run(AFTER, BEFORE)))
+    assert fault.healed(whole_cluster(said_to_run(BEFORE)))
 
 
 def test_the_service_that_keeps_the_time_is_found() -> None:

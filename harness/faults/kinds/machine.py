@@ -30,26 +30,27 @@ class Booting(Fault, ABC):
     """A fault after which a machine boots.
 
     If a machine is back before the API marks it NotReady, the API reports it and its pods as Ready
-    all the time, until its kubelet updates them. ``started`` is the start time of the newest
-    container before the fault, by the machine's own clock.
+    all the time, until its kubelet updates them. ``started`` are the start times of its containers
+    before the fault, by the machine's own clock. That clock may jump when the machine boots: a
+    container is new if its time is not among them, and not only if it is later.
     """
 
     blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
     gone_within_s: ClassVar[float] = 300.0
     at_once: ClassVar[bool] = False
 
-    started: str = ""
+    started: tuple[str, ...] = ()
 
     def resolved(self, reach: Reach, draw: Random) -> Self:
-        last = max(observers.started(reach, self.machine), default="")
-        return self.model_copy(update={"started": last})
+        before = tuple(sorted({*observers.started(reach, self.machine)}))
+        return self.model_copy(update={"started": before})
 
     def healed(self, reach: Reach) -> bool:
         """The machine answers and is Ready, and the API lists no container from before the boot."""
         return (
             observers.answers_peer(reach, self.machine)
             and observers.is_ready(reach, self.machine)
-            and all(it > self.started for it in observers.started(reach, self.machine))
+            and not {*self.started} & {*observers.started(reach, self.machine)}
         )
 
 
