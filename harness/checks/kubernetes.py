@@ -137,11 +137,13 @@ def kubeconfigs_private(case: Case) -> Verdict:
     findings = [
         Finding(
             machine,
-            f"expected {name} closed to others and root's, seen {file.mode} of {file.owner}",
+            f"expected {name} closed to others and root's, seen {file.mode} of {file.owner} "
+            f"and the group {file.group}",
         )
         for name, part in parts.items()
         for machine, file in part.values.items()
-        if int(file.mode, 8) & 0o007 or file.owner != "root"
+        # RKE2 gives the file to a group by write-kubeconfig-group; 0 is root's own.
+        if int(file.mode, 8) & (0o077 if file.group else 0o007) or file.owner != "root"
     ]
     return conclude(
         findings,

@@ -138,9 +138,10 @@ BOOT = Entry(HOST, "boot", Boot)
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who owns a file, and its mode in octal digits."""
+    """Who owns a file, its group's number, and its mode in octal digits."""
 
     owner: str
+    group: int
     mode: str
 
 

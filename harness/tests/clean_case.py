@@ -121,7 +121,7 @@ def _host(machine: Machine) -> Any:
             "unmatched": [],
             "files": [{"path": "/tls/a.crt", "subject": "CN=a", "not_after": NOW + 300 * DAY_S}],
         },
-        "kubeconfig /etc/rancher/rke2/rke2.yaml": {"owner": "root", "mode": "0600"},
+        "kubeconfig /etc/rancher/rke2/rke2.yaml": {"owner": "root", "group": 0, "mode": "0600"},
         **{f"path to {o.name}": {"sent": 2, "received": 2, "says": ""} for o in others},
         **_etcd(machine),
     }

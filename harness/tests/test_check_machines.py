@@ -235,6 +235,11 @@ DEFECTS: list[tuple[str, Defect, str]] = [
         _fact("kubeconfig /etc/rancher/rke2/rke2.yaml", owner="odoo"),
         "of odoo",
     ),
+    (  # as RKE2 makes it with write-kubeconfig-mode 0640 and write-kubeconfig-group
+        "every kubeconfig is private",
+        _fact("kubeconfig /etc/rancher/rke2/rke2.yaml", mode="0640", group=998),
+        "seen 0640 of root and the group 998",
+    ),
 ]
 
 

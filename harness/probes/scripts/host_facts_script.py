@@ -230,7 +230,8 @@ def owner(path: str) -> dict[str, object]:
         name = pwd.getpwuid(status.st_uid).pw_name
     except KeyError:
         name = str(status.st_uid)
-    return {"owner": name, "mode": f"{status.st_mode & 0o7777:04o}"}
+    mode = f"{status.st_mode & 0o7777:04o}"
+    return {"owner": name, "group": status.st_gid, "mode": mode}
 
 
 class Etcd:
