@@ -171,8 +171,9 @@ ROOM = Part("room", dict[str, Room])  # by pool
 
 
 # States that a healthy placement group may have beside "active" and "clean": a busy Ceph scrubs
-# some of them at almost any time.
-_FINE = {"active", "clean", "scrubbing", "deep", "snaptrim", "snaptrim_wait"}
+# some of them at almost any time. With osd_scrub_auto_repair every deep scrub is called a repair;
+# a damaged group is called inconsistent as well.
+_FINE = {"active", "clean", "scrubbing", "deep", "repair", "snaptrim", "snaptrim_wait"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -307,6 +307,7 @@ def test_a_declared_flag_is_no_failure() -> None:
     [
         "active+clean+scrubbing",
         "active+clean+scrubbing+deep",
+        "active+clean+scrubbing+deep+repair",
         "active+clean+snaptrim",
         "active+clean+snaptrim_wait",
     ],
