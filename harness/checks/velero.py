@@ -12,6 +12,8 @@ from harness.facts.schema import Unknown
 from harness.facts.velero import VELERO, Backup, Location, Schedule, Velero
 
 _HOUR_S = 3600
+# Velero looks at its locations each minute, by default; what a dead one saw last is no news.
+_LOOKED_WITHIN_S = 3600
 # A backup that is not over yet, or is being deleted, proves nothing and is no failure.
 _PASSED_OVER = (
     "New",
@@ -29,7 +31,9 @@ def schedules_run(case: Case) -> Verdict:
     """A schedule makes backups only if Velero took it over, and can reach where it keeps them."""
     seen = _seen(case)
     findings = [
-        it for velero, declared in _each(case, seen) for it in _running(velero, declared.name)
+        it
+        for velero, declared in _each(case, seen)
+        for it in _running(velero, declared.name, _at(case))
     ]
     count = len(case.cluster.schedules)
     return conclude(findings, seen, proven=f"{count} schedules back the cluster up")
@@ -43,9 +47,9 @@ def newest_is_whole(case: Case) -> Verdict:
     for velero, declared in _each(case, seen):
         newest = _newest(velero, declared)
         if newest is None:
-            findings.append(Finding(declared.name, "expected a backup, seen none that has ended"))
+            findings.append(_none(velero, declared))
             continue
-        at = case.of(VELERO.name)[case.cluster.name].at
+        at = _at(case)
         ages.append((at - newest[1].last) / _HOUR_S)
         findings += _whole(declared, *newest, at)
     return conclude(
@@ -83,6 +87,11 @@ def _seen(case: Case) -> Seen[Velero]:
     return Seen(whole.values, (*whole.unseen, *(unknown(*it) for it in sorted(odd.items()))))
 
 
+def _at(case: Case) -> float:
+    """When Velero was looked at."""
+    return case.of(VELERO.name)[case.cluster.name].at
+
+
 def _each(case: Case, seen: Seen[Velero]) -> Iterator[tuple[Velero, ScheduleDeclared]]:
     """Each declared schedule, with what was seen of Velero; none if it could not be looked at."""
     for velero in seen.values.values():
@@ -90,7 +99,7 @@ def _each(case: Case, seen: Seen[Velero]) -> Iterator[tuple[Velero, ScheduleDecl
             yield velero, declared
 
 
-def _running(velero: Velero, name: str) -> Iterator[Finding]:
+def _running(velero: Velero, name: str, at: float) -> Iterator[Finding]:
     schedule = velero.schedules.get(name)
     if schedule is None:
         known = ", ".join(sorted(velero.schedules)) or "none"
@@ -104,10 +113,10 @@ def _running(velero: Velero, name: str) -> Iterator[Finding]:
         yield Finding(name, f"expected an enabled schedule, seen {schedule.phase}{why}")
     if schedule.paused:
         yield Finding(name, "expected a schedule that runs, seen it paused")
-    yield from _located(velero, name, schedule)
+    yield from _located(velero, name, schedule, at)
 
 
-def _located(velero: Velero, name: str, schedule: Schedule) -> Iterator[Finding]:
+def _located(velero: Velero, name: str, schedule: Schedule, at: float) -> Iterator[Finding]:
     """Whether Velero can reach the place of a schedule's backups."""
 
     def is_meant(where: str, it: Location | Unknown) -> bool:
@@ -125,16 +134,45 @@ def _located(velero: Velero, name: str, schedule: Schedule) -> Iterator[Finding]
         elif it.phase != "Available":
             why = f": {it.message}" if it.message else ""
             yield Finding(name, f"expected its location {where} Available, seen {it.phase}{why}")
+        elif it.looked is None or at - it.looked > _LOOKED_WITHIN_S:
+            ago = "never" if it.looked is None else f"{(at - it.looked) / _HOUR_S:.1f} hours ago"
+            says = f"Velero looked last at its location {where} {ago}: does its server run?"
+            yield unknown(name, says)
 
 
 def _newest(velero: Velero, declared: ScheduleDeclared) -> tuple[str, Backup] | None:
     """The newest backup of a schedule that has ended, and its name."""
-    ended = [
+    own = [it for it in _ended(velero, declared) if not _is_another_clusters(velero, it[1])]
+    return max(own, key=lambda it: it[1].started, default=None)
+
+
+def _ended(velero: Velero, declared: ScheduleDeclared) -> list[tuple[str, Backup]]:
+    return [
         (name, it)
         for name, it in velero.backups.items()
         if it.schedule == declared.name and not it.phase.startswith(_PASSED_OVER)
     ]
-    return max(ended, key=lambda it: it[1].started, default=None)
+
+
+def _is_another_clusters(velero: Velero, backup: Backup) -> bool:
+    """True if Velero found a backup in the bucket that this cluster's schedule did not ask for.
+
+    Where clusters share a bucket, each shows the others' backups as its own, with their labels.
+    """
+    schedule = velero.schedules.get(backup.schedule)
+    last = schedule.last if isinstance(schedule, Schedule) else None
+    return backup.was_found and (last is None or backup.started > last)
+
+
+def _none(velero: Velero, declared: ScheduleDeclared) -> Finding:
+    """Why a schedule has no backup that could be judged."""
+    if found := sorted(name for name, _ in _ended(velero, declared)):
+        return unknown(
+            declared.name,
+            f"{found[-1]} was found in the bucket, and this cluster's schedule did not ask for it: "
+            "another cluster may have made it. Give each cluster a prefix of its own in the bucket",
+        )
+    return Finding(declared.name, "expected a backup, seen none that has ended")
 
 
 def _whole(declared: ScheduleDeclared, name: str, backup: Backup, at: float) -> Iterator[Finding]:

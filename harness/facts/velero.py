@@ -13,12 +13,16 @@ from harness.facts.schema import Fact, OrUnknown
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """``location`` is where it keeps its backups; None: where Velero does by default."""
+    """``location`` is where it keeps its backups; None: where Velero does by default.
+
+    ``last`` is when it last asked for a backup.
+    """
 
     phase: str
     paused: bool
     location: str | None
     errors: tuple[str, ...]
+    last: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,8 @@ class Volume:
 class Backup:
     """A schedule's backup. ``reason`` is why it failed; ``snapshots`` stay in the cluster.
 
-    ``moves_snapshots``: its snapshots are copied out of the cluster by a data mover.
+    ``moves_snapshots``: its snapshots are copied out of the cluster by a data mover. ``made`` is
+    when its object was made in this cluster.
     """
 
     schedule: str
@@ -53,18 +58,27 @@ class Backup:
     snapshots: int
     volumes: tuple[Volume, ...]
     moves_snapshots: bool = False
+    made: float = 0.0
 
     @property
     def last(self) -> float:
         """When it ended, or began if Velero did not say when it ended."""
         return self.started if self.ended is None else self.ended
 
+    @property
+    def was_found(self) -> bool:
+        """True if Velero found it in the bucket: its object is younger than its end."""
+        return self.ended is not None and self.made > self.ended
+
 
 @dataclass(frozen=True, slots=True)
 class Location:
+    """``looked`` is when Velero last looked whether it can reach it."""
+
     phase: str
     is_default: bool
     message: str
+    looked: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,10 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
-from harness.backup.equality.session import IDENTITY, Connection, Server
+from harness.backup.equality.session import IDENTITY, Connection, Server, hang_up_on
 from harness.core.errors import NotProven, TimedOut, Unreachable
 from harness.core.parallel import within
 from harness.core.waiting import until
-from harness.ledger.writers.postgres import hang_up_on
 
 T = TypeVar("T")
 

@@ -102,6 +102,7 @@ def _schedule(item: Object) -> Schedule:
         paused=flag(item, "spec", "paused"),
         location=text(item, "spec", "template", "storageLocation") or None,
         errors=tuple(words(item, "status", "validationErrors")),
+        last=epoch(item, "status", "lastBackup"),
     )
 
 
@@ -110,6 +111,7 @@ def _location(item: Object) -> Location:
         phase=text(item, "status", "phase") or "not yet looked at",
         is_default=flag(item, "spec", "default"),
         message=text(item, "status", "message") or "",
+        looked=epoch(item, "status", "lastValidationTime"),
     )
 
 
@@ -132,6 +134,7 @@ def _backup(item: Object, volumes: Mapping[str, Sequence[Volume]]) -> Backup | N
         snapshots=sum(count(item, "status", kind) for kind in kinds),
         volumes=tuple(volumes.get(must(item, "metadata", "uid"), ())),
         moves_snapshots=flag(item, "spec", "snapshotMoveData"),
+        made=made,
     )
 
 

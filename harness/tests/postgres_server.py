@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
+import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,8 @@ NEEDS_POSTGRES = [
     pytest.mark.slow,
     pytest.mark.skipif(not IS_THERE, reason=f"no PostgreSQL in {BINARIES}"),
 ]
+# ReadyForQuery, idle: the end of a log-in (PostgreSQL, "Message Formats").
+_READY = b"Z\x00\x00\x00\x05I"
 _UNPRIVILEGED = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 _SETTINGS = (
     *("-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=30"),
@@ -111,3 +116,32 @@ def _must(argv: Sequence[str], stdin: str = "") -> str:
     done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@contextmanager
+def silent_after_log_in(server: Server) -> Iterator[Server]:
+    """The server behind a way that carries each log-in, and nothing after it."""
+    with tempfile.TemporaryDirectory(prefix="cutover-pg-") as place, ExitStack() as held:
+        way = held.enter_context(closing(socket.socket(socket.AF_UNIX)))
+        way.bind(f"{place}/.s.PGSQL.{server.port}")
+        way.listen()
+
+        def carry(client: socket.socket, there: socket.socket) -> None:
+            there.connect(f"{server.host}/.s.PGSQL.{server.port}")
+            there.sendall(client.recv(8192))
+            answer = b""
+            while not answer.endswith(_READY):
+                answer += there.recv(8192)
+            client.sendall(answer)
+
+        def accept() -> None:
+            with suppress(OSError):  # the way is closed
+                while True:
+                    client, _ = way.accept()
+                    held.callback(client.close)
+                    there = held.enter_context(closing(socket.socket(socket.AF_UNIX)))
+                    carry(client, there)
+
+        threading.Thread(target=accept, daemon=True).start()
+        held.callback(way.shutdown, socket.SHUT_RDWR)
+        yield Server(place, server.port, server.user, server.password)

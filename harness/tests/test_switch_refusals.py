@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-import tempfile
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import psycopg
@@ -20,7 +17,7 @@ from harness.move.direction import Direction, Limits
 from harness.move.rehearsal import DATABASE, make, removed
 from harness.move.side import ADMIN, Address, NotMet, Side, Thaw
 from harness.move.stream import Stream
-from harness.tests.postgres_server import NEEDS_POSTGRES, psql
+from harness.tests.postgres_server import NEEDS_POSTGRES, psql, silent_after_log_in
 from harness.tests.switch_world import World, two_servers
 
 pytestmark = NEEDS_POSTGRES
@@ -139,36 +136,3 @@ def test_a_server_that_falls_silent_after_the_log_in_holds_up_neither_look_nor_f
                 silent.is_same_server(goal)
             with pytest.raises(Unreachable, match=says):
                 Thaw(silent, [DATABASE], 20.0)
-
-
-@contextmanager
-def silent_after_log_in(server: Server) -> Iterator[Server]:
-    """The server behind a way that carries each log-in, and nothing after it."""
-    with tempfile.TemporaryDirectory(prefix="cutover-pg-") as place, ExitStack() as held:
-        way = held.enter_context(closing(socket.socket(socket.AF_UNIX)))
-        way.bind(f"{place}/.s.PGSQL.{server.port}")
-        way.listen()
-
-        def carry(client: socket.socket, there: socket.socket) -> None:
-            there.connect(f"{server.host}/.s.PGSQL.{server.port}")
-            there.sendall(client.recv(8192))
-            answer = b""
-            while not answer.endswith(READY):
-                answer += there.recv(8192)
-            client.sendall(answer)
-
-        def accept() -> None:
-            with suppress(OSError):  # the way is closed
-                while True:
-                    client, _ = way.accept()
-                    held.callback(client.close)
-                    there = held.enter_context(closing(socket.socket(socket.AF_UNIX)))
-                    carry(client, there)
-
-        threading.Thread(target=accept, daemon=True).start()
-        held.callback(way.shutdown, socket.SHUT_RDWR)
-        yield Server(place, server.port, server.user, server.password)
-
-
-# ReadyForQuery, idle: the end of a log-in (PostgreSQL, "Message Formats").
-READY = b"Z\x00\x00\x00\x05I"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -188,6 +189,58 @@ def test_a_pattern_that_no_claim_has_is_red() -> None:
     verdict = judged(DATA, change)
     assert verdict.outcome is Outcome.FAIL
     assert "expected a claim saasodoo/postgres-* that is older" in verdict.reason
+
+
+def another_clusters(objects: Any) -> None:
+    """Velero shows what it finds in the bucket: a younger backup, of the same schedule's name."""
+    theirs = copy.deepcopy(one(objects, "backups"))
+    theirs["metadata"] |= {
+        "name": "platform-daily-20260101040000",
+        "uid": "found",
+        "creationTimestamp": stamp(NOW - 2 * 3600),
+    }
+    began, ended = NOW - 4 * 3600, NOW - 3 * 3600
+    theirs["status"] |= {"startTimestamp": stamp(began), "completionTimestamp": stamp(ended)}
+    (path,) = [it for it in objects if it.endswith("/backups")]
+    objects[path]["items"].insert(0, theirs)
+
+
+def test_a_younger_backup_of_another_cluster_hides_no_missing_one_of_this() -> None:
+    def change(objects: Any) -> None:
+        late(objects)
+        another_clusters(objects)
+
+    verdict = judged(WHOLE, change)
+    assert verdict.outcome is Outcome.FAIL
+    assert "platform-daily-20251231010000, 30.0 hours old" in verdict.reason
+
+
+def test_a_failed_backup_of_another_cluster_is_no_failure_of_this() -> None:
+    def change(objects: Any) -> None:
+        another_clusters(objects)
+        one(objects, "backups")["status"]["phase"] = "PartiallyFailed"
+
+    assert {judged(check, change).outcome for check in (RUN, WHOLE, DATA)} == {Outcome.PASS}
+
+
+def test_a_bucket_with_other_clusters_backups_alone_proves_nothing() -> None:
+    def change(objects: Any) -> None:
+        another_clusters(objects)
+        (path,) = [it for it in objects if it.endswith("/backups")]
+        del objects[path]["items"][1:]
+        del one(objects, "schedules")["status"]["lastBackup"]
+
+    verdict = judged(WHOLE, change)
+    assert verdict.outcome is Outcome.NOT_PROVEN
+    assert "platform-daily-20260101040000 was found in the bucket" in verdict.reason
+
+
+def test_a_location_that_velero_has_not_looked_at_for_hours_proves_no_schedule() -> None:
+    """Without its server, Velero's objects stay as they were: Enabled and Available."""
+    seen = status("backupstoragelocations", lastValidationTime=stamp(NOW - 5 * 3600))
+    verdict = judged(RUN, seen)
+    assert verdict.outcome is Outcome.NOT_PROVEN
+    assert "looked last at its location default 5.0 hours ago" in verdict.reason
 
 
 @given(st.data(), st.sampled_from(["schedules", "backups", "datauploads", "podvolumebackups"]))

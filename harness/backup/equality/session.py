@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import partial
+from typing import TypeAlias, TypeVar
 
 import psycopg
 from psycopg.rows import TupleRow
 
-from harness.core.errors import NotProven, Unreachable
+from harness.core.errors import NotProven, TimedOut, Unreachable
+from harness.core.parallel import hang_up, within
+
+T = TypeVar("T")
 
 Connection: TypeAlias = psycopg.Connection[TupleRow]
 
@@ -34,6 +40,8 @@ _PINNED = {
     "jit": "off",
 }
 _CONNECTS_WITHIN_S = 10
+# For what a server answers at once, whatever it holds.
+_ANSWERS_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +89,36 @@ select system_identifier::text, pg_postmaster_start_time()::text from pg_control
 
 
 def identity(server: Server) -> TupleRow:
-    """What tells a running server from every other."""
-    with server.connect(_ADMIN) as connection:
-        return one(connection, IDENTITY)
+    """What tells a running server from every other; Unreachable if it falls silent."""
+    return _answered(server, lambda connection: one(connection, IDENTITY))
 
 
 def names(server: Server) -> set[str]:
-    """The databases of a server, without templates."""
+    """The databases of a server, without templates; Unreachable if it falls silent."""
+    found = _answered(server, lambda connection: rows(connection, _DATABASES))
+    return {name for (name,) in found}
+
+
+def _answered(server: Server, work: Callable[[Connection], T]) -> T:
     with server.connect(_ADMIN) as connection:
-        return {name for (name,) in rows(connection, _DATABASES)}
+        try:
+            return within(
+                _ANSWERS_WITHIN_S,
+                partial(work, connection),
+                what=f"{_ADMIN} of {server.host}",
+                abandon=partial(hang_up_on, connection),
+            )
+        except TimedOut as error:
+            raise Unreachable(str(error)) from error
+
+
+def hang_up_on(connection: Connection) -> None:
+    """End the wait of another thread for an answer."""
+    with (
+        suppress(psycopg.Error, OSError),  # that thread may just be closing it
+        socket.socket(fileno=os.dup(connection.fileno())) as same,
+    ):
+        hang_up(same)
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,15 @@ total.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import random
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 import psycopg
 from psycopg.rows import TupleRow
 
+from harness.backup.equality.session import hang_up_on
 from harness.core.errors import NeverSent, NotProven, TimedOut
-from harness.core.parallel import hang_up
 from harness.core.waiting import until
 from harness.ledger.checker import Found
 from harness.ledger.writers.protocol import (
@@ -141,15 +138,6 @@ class Database:
     def _heard(self, notice: psycopg.errors.Diagnostic) -> None:
         if notice.severity_nonlocalized == "WARNING":
             self._warnings.append(f"{notice.sqlstate} {notice.message_primary}")
-
-
-def hang_up_on(connection: psycopg.Connection[TupleRow]) -> None:
-    """End the wait of another thread for an answer."""
-    with (
-        contextlib.suppress(psycopg.Error, OSError),  # that thread may just be closing it
-        socket.socket(fileno=os.dup(connection.fileno())) as same,
-    ):
-        hang_up(same)
 
 
 class Postgres:

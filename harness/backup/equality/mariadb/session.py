@@ -20,6 +20,8 @@ Row: TypeAlias = tuple[bytes | None, ...]
 
 _CONNECTS_WITHIN_S = 10
 _STATEMENT_S = 4 * 3600
+# For what a server answers at once, whatever it holds.
+_ANSWERS_WITHIN_S = 30.0
 # What a value's text and the order of rows depend on, and how long a side may wait for the other.
 _PINNED = {
     "time_zone": "'+00:00'",
@@ -54,8 +56,13 @@ class Server:
     password: str
 
     @contextmanager
-    def connect(self, database: str | None = None) -> Iterator[Connection]:
-        """A connection with pinned settings; Unreachable without one."""
+    def connect(
+        self, database: str | None = None, *, within_s: float = _STATEMENT_S
+    ) -> Iterator[Connection]:
+        """A connection with pinned settings; Unreachable without one.
+
+        ``within_s``: how long it waits for each answer.
+        """
         with asking(f"{database or 'MariaDB'} as {self.user}"):
             connection = pymysql.connect(
                 unix_socket=self.socket,
@@ -69,7 +76,7 @@ class Server:
                 init_command=_SET,
                 autocommit=True,
                 connect_timeout=_CONNECTS_WITHIN_S,
-                read_timeout=_STATEMENT_S,
+                read_timeout=within_s,
                 program_name="cutover",
             )
         with closing(connection):
@@ -119,7 +126,7 @@ def quoted(name: str) -> str:
 
 def names(server: Server) -> set[str]:
     """The databases of a server, without MariaDB's own."""
-    with server.connect() as connection:
+    with server.connect(within_s=_ANSWERS_WITHIN_S) as connection:
         found = {str(name) for (name,) in rows(connection, "show databases")}
     # A folder such as lost+found, which is no database.
     return {it for it in found if not it.startswith("#mysql50#")} - {*_OWN}
@@ -128,7 +135,10 @@ def names(server: Server) -> set[str]:
 def is_one_server(source: Server, target: Server) -> bool:
     """True if both are the same running MariaDB: a lock of one is then a lock of the other."""
     name = f"cutover-{secrets.token_hex(8)}"
-    with source.connect() as here, target.connect() as there:
+    with (
+        source.connect(within_s=_ANSWERS_WITHIN_S) as here,
+        target.connect(within_s=_ANSWERS_WITHIN_S) as there,
+    ):
         value(here, f"select get_lock('{name}', 0)")
         return rows(there, f"select is_used_lock('{name}')") != [(None,)]
 
