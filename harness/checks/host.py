@@ -182,16 +182,29 @@ def memory_available(case: Case) -> Verdict:
 
 
 def kernel_parameters(case: Case) -> Verdict:
-    parts = {name: _each(case, host.sysctl(name)) for name in case.cluster.sysctls}
+    """Judges the files of sysctl.d too: at the next boot, what they set replaces the value."""
+    declared = {name: " ".join(value.split()) for name, value in case.cluster.sysctls.items()}
+    parts = {name: _each(case, host.sysctl(name)) for name in declared}
     findings = [
-        Finding(machine, f"expected {name} = {case.cluster.sysctls[name]}, seen {value}")
+        Finding(machine, f"expected {name} = {declared[name]}, seen {value}")
         for name, part in parts.items()
         for machine, value in part.values.items()
-        if value != " ".join(case.cluster.sysctls[name].split())
+        if value != declared[name]
+    ]
+    files = _each(case, host.SYSCTL_SETTINGS)
+    findings += [
+        Finding(
+            machine,
+            f"expected {name} = {declared[name]} after the next boot or `sysctl --system` too, "
+            f"seen {setting.value} in {setting.file}: correct that file",
+        )
+        for machine, settings in files.values.items()
+        for name, setting in settings.items()
+        if setting.value != declared[name]
     ]
     return conclude(
         findings,
-        joined(*parts.values()),
+        joined(files, *parts.values()),
         proven=f"{', '.join(parts)} are as declared on every machine",
     )
 

@@ -92,6 +92,18 @@ def sysctl(name: str) -> Entry[str]:
 
 
 @dataclass(frozen=True, slots=True)
+class SysctlSetting:
+    """A kernel parameter's value in the last file that sets it, when systemd applies them all."""
+
+    file: str
+    value: str
+
+
+# The declared parameters that a file of sysctl.d sets; kubelet and CNI plugins set others.
+SYSCTL_SETTINGS = Entry(HOST, "sysctl settings", dict[str, SysctlSetting])
+
+
+@dataclass(frozen=True, slots=True)
 class Interface:
     """A network interface; ``mtu`` is in bytes."""
 

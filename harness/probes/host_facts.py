@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import ClassVar, TypeVar
 
 from harness.core.declared import Machine
@@ -21,6 +22,7 @@ from harness.facts.host import (
     CLOCK,
     HOST,
     OTHER_CLOCKS,
+    SYSCTL_SETTINGS,
     CertificateFile,
     CertificateFiles,
     ClockBounds,
@@ -32,6 +34,7 @@ from harness.probes.certificates import describe
 from harness.probes.etcd_access import EtcdAccess, etcd_access, gauge, histogram
 from harness.probes.probe import Timing
 from harness.probes.scripts import host_facts_script
+from harness.probes.sysctl_files import sysctl_settings
 from harness.settings import Profile
 from harness.transport import Reach
 from harness.transport.remote_script import RemoteScript
@@ -79,6 +82,7 @@ def look(reach: Reach, target: str, only: Sequence[str] | None = None) -> Items:
     items = {**report.items}
     _replace(items, CERTIFICATES, PemFiles, _certificates)
     _replace(items, METRICS, str, etcd_metrics)
+    _replace(items, SYSCTL_SETTINGS, str, partial(sysctl_settings, reach.profile.sysctls))
     if unclear:  # the address that was asked may not be etcd's
         items |= {name: Unknown(unclear) for name in items if name.startswith("etcd ")}
     if only is None:

@@ -117,6 +117,7 @@ def _host(machine: Machine) -> Any:
         "disk /": {"free_percent": 60.0, "inodes_free_percent": 90.0},
         "disk /var/lib/rancher": {"free_percent": 60.0, "inodes_free_percent": None},
         "sysctl net.ipv4.ip_forward": "1",
+        "sysctl settings": {},
         "certificates": {
             "unmatched": [],
             "files": [{"path": "/tls/a.crt", "subject": "CN=a", "not_after": NOW + 300 * DAY_S}],

@@ -155,6 +155,15 @@ DEFECTS: list[tuple[str, Defect, str]] = [
         "ip_forward = 1, seen 0",
     ),
     (
+        "kernel parameters are as declared",
+        _whole(
+            "host-facts",
+            "sysctl settings",
+            {"net.ipv4.ip_forward": {"file": "/etc/sysctl.d/99-hardening.conf", "value": "0"}},
+        ),
+        "seen 0 in /etc/sysctl.d/99-hardening.conf",
+    ),
+    (
         "full-sized packets pass between machines",
         _narrow_link,
         "expected MTU 1500",

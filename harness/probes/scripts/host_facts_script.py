@@ -42,6 +42,7 @@ ETCD_METRICS = (
     "etcd_mvcc_db_total_size_in_bytes",
     "etcd_server_quota_backend_bytes",
 )
+SYSTEMD_SYSCTL = "/usr/lib/systemd/systemd-sysctl"
 CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -328,6 +329,7 @@ def jobs(wanted: Wanted) -> dict[str, Callable[[], object]]:
         "interfaces": interfaces,
         "units": partial(units, wanted["units"]),
         "boot": boot,
+        "sysctl settings": lambda: command(SYSTEMD_SYSCTL, "--cat-config")[1],
     }
     for path in wanted["disks"]:
         looks[f"disk {path}"] = partial(disk, path)
