@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
+from email.utils import mktime_tz, parsedate_tz
 
 from harness.core.errors import NotProven, TransportError
 from harness.core.names import Names, document_of, is_secret, kept
@@ -47,12 +48,21 @@ class Session:
         """Take over the cookies of an answer, as a browser does."""
         for name, value in answer.headers:
             if name.lower() == "set-cookie":
-                jar: SimpleCookie = SimpleCookie()
-                try:
-                    jar.load(value)
-                except CookieError as error:
-                    raise NotProven(f"{self.who}: a cookie cannot be read: {error}") from error
-                self.cookies |= {key: it.value for key, it in jar.items()}
+                self._keep_cookie(value)
+
+    def _keep_cookie(self, told: str) -> None:
+        """Take over one cookie to its letter, or lose one that has ended (RFC 6265, 5.2 and 5.3).
+
+        Not by http.cookies: it drops a cookie with a flag or a letter that it does not know.
+        """
+        pair, *attributes = told.split(";")
+        name, equals, value = (it.strip() for it in pair.partition("="))
+        if not (name and equals):
+            return
+        if _has_ended(attributes):
+            self.cookies.pop(name, None)
+        else:
+            self.cookies[name] = value
 
     def names_with(self, texts: Mapping[str, str]) -> Names:
         """Its names and these, which belong to one request alone."""
@@ -67,6 +77,20 @@ class Session:
         told = {name: self.names.text(value) for name, value in self.headers.items()}
         cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         return {**told, **({"Cookie": cookies} if cookies else {})}
+
+
+def _has_ended(attributes: Sequence[str]) -> bool:
+    """True if a cookie's attributes tell the browser to forget it; Max-Age wins over Expires."""
+    pairs = (it.partition("=") for it in attributes)
+    told = {name.strip().lower(): value.strip() for name, _, value in pairs}
+    with suppress(ValueError):
+        return int(told["max-age"]) <= 0 if "max-age" in told else _is_past(told.get("expires"))
+    return False
+
+
+def _is_past(stamp: str | None) -> bool:
+    moment = None if stamp is None else parsedate_tz(stamp)
+    return moment is not None and mktime_tz(moment) <= time.time()
 
 
 def _ignored(_: Answer) -> None:
