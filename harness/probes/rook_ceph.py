@@ -84,7 +84,7 @@ def _pool(spec: object) -> Pool:
     return Pool(copies=count(spec, "replicated", "size") or None, apart=apart)
 
 
-def _phase(item: Object) -> str | None:
+def _phase(item: object) -> str | None:
     """Rook leaves it Ready while a file system or pool is deleted and its contents block that."""
     going = text(item, "metadata", "deletionTimestamp") is not None
     return "Deleting" if going else text(item, "status", "phase")
