@@ -258,7 +258,8 @@ def node_service_runs(case: Case) -> Verdict:
     findings += [
         Finding(
             machine.name,
-            f"expected {_node_unit(machine)} alone enabled, seen {unit} too: systemctl disable {unit}",
+            f"expected {_node_unit(machine)} alone enabled, seen {unit} too: "
+            f"systemctl disable {unit}",
         )
         for machine in judged
         for unit in _NODE_UNITS
