@@ -19,6 +19,7 @@ _REMEDY = "./cutover provision nodes brings chrony"
 _DAEMONS = ("chrony.service", "chronyd.service")
 T = TypeVar("T")
 _DISKS = ("/", "/var/lib/rancher")
+_NODE_UNITS = ("rke2-server.service", "rke2-agent.service")
 _BOOTS_INTO = ("multi-user.target", "graphical.target")
 
 
@@ -244,14 +245,26 @@ def _mtu_of(machine: Machine, interfaces: Sequence[Interface]) -> int | None:
 
 
 def node_service_runs(case: Case) -> Verdict:
+    """RKE2's package has both units, which conflict: the next boot starts one of two enabled."""
     seen = _each(case, host.UNITS)
+    judged = [it for it in case.cluster.machines if it.name in seen.values]
     findings = [
         Finding(machine.name, f"expected {unit} {want}, seen {have}")
-        for machine in case.cluster.machines
-        if machine.name in seen.values
+        for machine in judged
         for unit in [_node_unit(machine)]
         for want, have in _states(seen.values[machine.name][unit])
         if want != have
+    ]
+    findings += [
+        Finding(
+            machine.name,
+            f"expected {_node_unit(machine)} alone enabled, seen {unit} too: "
+            f"systemctl disable {unit}",
+        )
+        for machine in judged
+        for unit in _NODE_UNITS
+        if unit != _node_unit(machine)
+        and seen.values[machine.name].get(unit, {}).get("UnitFileState") == "enabled"
     ]
     return conclude(
         findings, seen, proven="the RKE2 service is active and enabled on every machine"
@@ -259,7 +272,8 @@ def node_service_runs(case: Case) -> Verdict:
 
 
 def _node_unit(machine: Machine) -> str:
-    return "rke2-server.service" if machine.is_server else "rke2-agent.service"
+    server, agent = _NODE_UNITS
+    return server if machine.is_server else agent
 
 
 def _states(unit: UnitState) -> Iterator[tuple[str, str]]:

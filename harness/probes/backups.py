@@ -239,9 +239,16 @@ def _claim(item: Object, backups: Backups) -> Claim | None:
         name=name,
         modes=tuple(str(mode) for mode in listed(item, "spec", "accessModes")),
         bytes=quantity(size),
-        phase=text(item, "status", "phase") or "Pending",
+        phase=_phase(item),
         why=why,
     )
+
+
+def _phase(item: Object) -> str:
+    """As kubectl shows it: a claim being deleted stays Bound until no pod uses it any more."""
+    if text(item, "metadata", "deletionTimestamp") is not None:
+        return "Terminating"
+    return text(item, "status", "phase") or "Pending"
 
 
 def _betrayed(name: str, labels: Mapping[str, str], backups: Backups) -> str:

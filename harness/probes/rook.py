@@ -14,22 +14,19 @@ from harness.core.parallel import in_each
 from harness.core.waiting import until
 from harness.facts import rook as facts
 from harness.facts.rook import (
-    BlockPool,
-    CephCluster,
     Container,
     DaemonSet,
     Deployment,
     Drivers,
-    FileSystem,
     Lease,
     Pod,
     PodOfOsd,
-    Pool,
     StorageClass,
     Understood,
 )
 from harness.facts.schema import Part, Unknown, dump
 from harness.probes.probe import Timing
+from harness.probes.rook_ceph import cluster, conditions, file_system, pools
 from harness.probes.rook_monitors import CSI, csi_version, maybe, monitors
 from harness.transport import Kube, Reach
 from harness.transport.objects import (
@@ -43,14 +40,12 @@ from harness.transport.objects import (
     listed,
     must,
     name_of,
-    part,
     text,
     texts,
 )
 
 T = TypeVar("T")
 
-_CEPH = "/apis/ceph.rook.io/v1"
 _STORAGE = "/apis/storage.k8s.io/v1"
 _SECRET = "csi.storage.k8s.io/"
 _OVER = ("Failed", "Succeeded")
@@ -89,11 +84,11 @@ class Rook:
 def _is_settled(kube: Kube, declared: RookDeclared) -> bool:
     """False while the operator starts, or says that it reconciles."""
     try:
-        cluster = _cluster(kube, declared).values
+        told = cluster(kube, declared).values
         operators = _deployments(kube, declared).values
     except (HarnessError, Odd):  # the looks say so
         return True
-    if cluster and cluster.phase in _UNDER_WAY and cluster.conditions.get(cluster.phase) == "True":
+    if told and told.phase in _UNDER_WAY and told.conditions.get(told.phase) == "True":
         return False
     operator = operators.get(f"{declared.operator_namespace}/{_OPERATOR}")
     return operator is None or operator.available >= operator.wanted
@@ -180,17 +175,12 @@ def _pod(item: Object) -> Pod:
         name=name_of(item) or "",
         of=f"{space}/{owners[0]}" if owners else None,
         machine=text(item, "spec", "nodeName"),
-        ready=_conditions(item).get("Ready") == "True" and not going,
+        ready=conditions(item).get("Ready") == "True" and not going,
         over=text(item, "status", "phase") in _OVER,
         ended=text(item, "status", "reason"),
         containers={must(state, "name"): _container(state) for state in states},
         osd=_osd(labels, item) if labels.get("app") == "rook-ceph-osd" else None,
     )
-
-
-def _conditions(item: object) -> dict[str, str]:
-    told = listed(item, "status", "conditions")
-    return {must(it, "type"): must(it, "status") for it in told}
 
 
 def _container(state: object) -> Container:
@@ -218,65 +208,6 @@ def _osd(labels: Mapping[str, str], pod: Object) -> PodOfOsd:
         if text(variable, "name") == "ROOK_BLOCK_PATH"
     ]
     return PodOfOsd(id=labels.get("ceph-osd-id"), device=told[0] if told else None)
-
-
-# --- what Rook says of Ceph -------------------------------------------------------------------
-
-
-def _cluster(kube: Kube, declared: RookDeclared) -> Described[CephCluster | None]:
-    item = maybe(kube, f"{_CEPH}/namespaces/{declared.namespace}/cephclusters/{declared.cluster}")
-    if item is None:
-        return Described(None)
-    ceph = part(item, "status", "ceph")
-    value = CephCluster(
-        external=flag(item, "spec", "external", "enable"),
-        phase=text(item, "status", "phase"),
-        message=text(item, "status", "message") or "",
-        conditions=_conditions(item),
-        health=text(ceph, "health"),
-        raised={
-            name: text(it, "message") or ""
-            for name, it in part(ceph, "details").items()
-            # Ceph lists some that do not affect its health.
-            if text(it, "severity") != "HEALTH_OK"
-        },
-        checked_at=epoch(ceph, "lastChecked"),
-        ceph_versions=tuple(sorted(part(ceph, "versions", "overall"))),
-    )
-    return Described(value)
-
-
-def _file_system(kube: Kube, declared: RookDeclared) -> Described[FileSystem | None]:
-    space = f"{_CEPH}/namespaces/{declared.namespace}"
-    item = maybe(kube, f"{space}/cephfilesystems/{declared.filesystem}")
-    if item is None:
-        return Described(None)
-    told = listed(item, "spec", "dataPools")
-    if not told:
-        raise Odd("its spec has no dataPools")
-    data = {
-        f"data pool {text(pool, 'name') or number}": _pool(pool) for number, pool in enumerate(told)
-    }
-    pools = {"metadata pool": _pool(part(item, "spec", "metadataPool")), **data}
-    return Described(FileSystem(phase=text(item, "status", "phase"), pools=pools))
-
-
-def _pools(kube: Kube, declared: RookDeclared) -> Described[dict[str, BlockPool]]:
-    found = described(
-        maybe(kube, f"{_CEPH}/namespaces/{declared.namespace}/cephblockpools"), _block_pool
-    )
-    return Described({name.rpartition("/")[2]: it for name, it in found.values.items()}, found.odd)
-
-
-def _block_pool(item: Object) -> BlockPool:
-    pool = _pool(part(item, "spec"))
-    return BlockPool(phase=text(item, "status", "phase"), copies=pool.copies, apart=pool.apart)
-
-
-def _pool(spec: object) -> Pool:
-    # Rook's default.
-    apart = text(spec, "failureDomain") or "host"
-    return Pool(copies=count(spec, "replicated", "size") or None, apart=apart)
 
 
 # --- CSI --------------------------------------------------------------------------------------
@@ -388,10 +319,10 @@ _LOOKS = dict(
         _look(facts.DEPLOYMENTS, _deployments),
         _look(facts.DAEMON_SETS, _daemon_sets),
         _look(facts.PODS, _pods),
-        _look(facts.CLUSTER, _cluster),
+        _look(facts.CLUSTER, cluster),
         _look(facts.MONITORS, monitors),
-        _look(facts.FILE_SYSTEM, _file_system),
-        _look(facts.POOLS, _pools),
+        _look(facts.FILE_SYSTEM, file_system),
+        _look(facts.POOLS, pools),
         _look(facts.STORAGE_CLASS, _storage_class),
         _look(facts.DRIVER_NAMES, _driver_names),
         _look(facts.DRIVERS, _drivers),

@@ -115,6 +115,7 @@ DEFECTS: list[tuple[str, Defect, str]] = [
     (SHARED, _no_claim, "expected this claim, seen none"),
     (SHARED, _claim(namespace="default"), "expected this claim, seen none"),
     (SHARED, _claim(phase="Pending"), "expected it to be bound, seen Pending"),
+    (SHARED, _claim(phase="Terminating"), "expected it to be bound, seen Terminating"),
     (SHARED, _claim(modes=["ReadWriteOnce"]), "to be ReadWriteMany, seen ReadWriteOnce"),
     (SHARED, _claim(bytes=400 << 30), "expected 500 GiB, seen 400"),
     (ALONE, _another, "odoo/acme: expected no backup claim beside the shared one"),

@@ -180,6 +180,18 @@ DEFECTS: list[tuple[str, Defect, str]] = [
         "enabled, seen disabled",
     ),
     (
+        # As `systemctl show` says it after `systemctl enable rke2-agent` on a server.
+        "the node service runs and starts at boot",
+        _unit(
+            "rke2-agent.service",
+            LoadState="loaded",
+            ActiveState="inactive",
+            SubState="dead",
+            UnitFileState="enabled",
+        ),
+        "expected rke2-server.service alone enabled, seen rke2-agent.service too",
+    ),
+    (
         "every machine is safe to reboot",
         _fact("boot", default_target="rescue.target"),
         "rescue.target",

@@ -92,6 +92,19 @@ def test_claims_that_speak_of_backups_are_found_and_the_shared_one_is_looked_int
     ]
 
 
+def test_a_claim_that_is_being_deleted_is_not_bound() -> None:
+    # As the API shows one that was deleted while a pod of the platform still has it mounted.
+    going = claim("odoo-backups-storage")
+    going["metadata"] |= {
+        "deletionTimestamp": "2026-11-30T08:12:44Z",
+        "deletionGracePeriodSeconds": 0,
+        "finalizers": ["kubernetes.io/pvc-protection"],
+    }
+    seen = observe("backup-claims", reach(kube=Claims(going), like=ODOO), "contabo")
+    assert seen["claims"][0]["phase"] == "Terminating"
+    assert seen["layout"] == {"error": "the claim is Terminating: it cannot be looked into"}
+
+
 def _recorded_claims() -> list[dict[str, Any]]:
     path = Path(__file__).with_name("recorded") / "claims-velero-labels.json"
     return list(json.loads(path.read_text(encoding="utf-8"))["items"])
