@@ -52,8 +52,8 @@ class Files:
     """The restored filestore beside the source's.
 
     ``counts`` are the paths that differ, by kind, and ``first`` the first of them, each with what
-    differs. ``passed`` differ only in what may differ. ``newer`` were written at the source after
-    the backup was asked for.
+    differs. ``passed`` differ only in what may differ, or came or went with a declared
+    row. ``newer`` were written at the source after the backup was asked for.
     """
 
     files: int

@@ -19,6 +19,7 @@ from harness.core.parallel import begin
 from harness.facts.restore import Attachments, FileDifference, Files
 
 _FIRST = 20
+_WITH_ROWS: tuple[FileDifference, ...] = ("added", "removed")
 
 # Where a name was seen: as that of a file, or in a row that names one.
 Seen = Literal["source_file", "source_row", "restored_file", "restored_row"]
@@ -42,11 +43,16 @@ select
   count(*) filter (where restored_row),
   count(*) filter (where lost and not source_lacks),
   count(*) filter (where source_lacks),
-  count(*) filter (where can_have_row and restored_file and not restored_row),
+  count(*) filter (
+    where can_have_row and restored_file and not restored_row and not (:rows_differ and source_row)
+  ),
   count(*) filter (where can_have_row and source_file and not source_row),
   count(*) filter (where lost and source_lacks)
 from judged
 """
+_APART = "select 1 from names where name = ? and source_row <> restored_row"
+# Odoo writes `checklist/ab/abcd…` for each file that it may remove later.
+_CHECKLIST = "checklist/"
 _LOST = "select name from judged where lost and not source_lacks order by name limit ?"
 
 
@@ -92,13 +98,20 @@ class FileNames:
         )
         self._store.executemany(insert, ((tree.raw(name),) for name in names))
 
-    def attachments(self) -> Attachments:
+    def is_of_a_row_apart(self, path: str) -> bool:
+        """True for a file, or its mark in the checklist, that the rows of one side alone name."""
+        name = tree.raw(path.removeprefix(_CHECKLIST))
+        return self._store.execute(_APART, (name,)).fetchone() is not None
+
+    def attachments(self, *, rows_differ: bool = False) -> Attachments:
         """The rows that name a file against the files, on both sides.
+
+        With ``rows_differ``, a restored file that a row of the source names has that row.
 
         A file that no row names is no fault: Odoo removes files long after their rows. Nor is a
         row whose file the source lacks too: no restore can bring it back.
         """
-        (counts,) = self._store.execute(_COUNTS)
+        (counts,) = self._store.execute(_COUNTS, {"rows_differ": rows_differ})
         rows, without_file, source_lacks, without_row, source_without_row, lacking = counts
         return Attachments(
             rows=rows,
@@ -145,8 +158,13 @@ def compare_files(
     asked: float,
     may_differ: Collection[str],
     names: FileNames,
+    *,
+    rows_differ: bool = False,
 ) -> Files:
     """The comparison; ``names`` gets those of the files of both sides.
+
+    With ``rows_differ``, rows that name files differ on purpose, and ``names`` has those of both
+    sides: a file that came or went with its row is judged with the rows.
 
     ``asked`` is when the backup was asked for, by the source's clock: what was written there since
     then is counted apart. ``may_differ`` are the words of a field (owner, mode …).
@@ -163,6 +181,8 @@ def compare_files(
             passed += 1
         elif {it.path, posixpath.dirname(it.path) or "."} & old.moved:
             newer += 1
+        elif rows_differ and it.kind in _WITH_ROWS and names.is_of_a_row_apart(it.path):
+            passed += 1
         else:
             counts[it.kind] += 1
             if len(first) < _FIRST:

@@ -39,6 +39,8 @@ T = TypeVar("T")
 _ASKED_EVERY_S = 2.0
 _ANSWER_S = 60.0
 _SHOWN = 80
+# Odoo makes and removes such rows, with their files, as soon as a restored customer is opened.
+_NAMES_FILES = "public.ir_attachment"
 _AMCHECK = "create extension if not exists amcheck"
 
 
@@ -318,16 +320,19 @@ class _Done:
         trip, name = self.trip, f"restore-{secrets.token_hex(4)}"
         source = (trip.source, f"{trip.customer.folder}/{trip.filestore}")
         restored = (trip.target, f"{trip.folder}/{trip.restored_filestore}")
+        query, rows_differ = trip.declared.attachments, _NAMES_FILES in trip.declared.mutations
         with closing(FileNames()) as names:
-            with both_manifests(source, restored, name) as (old, new):
-                may_differ = trip.declared.files_may_differ
-                self.files = compare_files(old, new, self.asked, may_differ, names)
-            query = trip.declared.attachments
             if query is not None:
                 of_source = database.texts(trip.source.server, trip.customer.database, query)
                 names.add(of_source, "source_row")
                 names.add(database.texts(trip.target.server, trip.restored, query), "restored_row")
-                self.attachments = names.attachments()
+            with both_manifests(source, restored, name) as (old, new):
+                may_differ = trip.declared.files_may_differ
+                self.files = compare_files(
+                    old, new, self.asked, may_differ, names, rows_differ=rows_differ
+                )
+            if query is not None:
+                self.attachments = names.attachments(rows_differ=rows_differ)
 
     def facts(self) -> RoundTrip:
         """What is known by now."""
