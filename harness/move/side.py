@@ -143,7 +143,7 @@ class Side:
             _ANSWERS_WITHIN_S if within_s is None else within_s,
             partial(work, session),
             what=f"{self.name}, {database}",
-            abandon=partial(hang_up_on, session),
+            abandon=partial(_end, session),
         )
 
     def session(self, database: str) -> Connection:
@@ -274,6 +274,13 @@ class Side:
                 "again"
             ) from error
         return None
+
+
+def _end(session: Connection) -> None:
+    """End a session that another thread may still use: as soon as that thread waits no more."""
+    hang_up_on(session)
+    with session.lock:
+        session.close()
 
 
 def _words_of(error: Exception) -> str:

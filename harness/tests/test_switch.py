@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -385,3 +386,16 @@ def test_a_server_that_hangs_is_unreachable_and_holds_up_no_switch(
         monkeypatch.undo()
         assert ADMIN in side.databases()
         assert side.session(ADMIN).info.backend_pid != hung
+
+
+def test_a_session_that_is_given_up_is_closed_also_if_nothing_waits_for_its_answer(
+    world: World,
+) -> None:
+    busy = threading.Event()
+    with closing(world.side("source")) as side:
+        session = side.session(ADMIN)
+        with pytest.raises(Unreachable):
+            side.read(ADMIN, lambda _: busy.wait(), within_s=0.1)
+        busy.set()
+        until(lambda: session.closed, within_s=5, what="the session is closed")
+        assert ADMIN in side.databases()
