@@ -16,7 +16,7 @@ import yaml
 from harness.tests.lab import objects
 from harness.tests.lab.red import says
 from harness.tests.lab.world import World
-from harness.tests.velero_objects import BACKUP, one, served, stamp
+from harness.tests.velero_objects import BACKUP, one, served
 
 SPACE = "test-velero"
 KINDS = {
@@ -84,10 +84,7 @@ def velero(world: World) -> Iterator[objects.Namespace]:
 
 def night(space: objects.Namespace) -> dict[str, Any]:
     """Velero's objects after a whole backup: it began just now, when the claim was there."""
-    now = time.time()
-    there = served(now)
-    times = {"startTimestamp": stamp(now - 2), "completionTimestamp": stamp(now - 1)}
-    one(there, "backups")["status"].update(times)
+    there = served(time.time())
     for plural, (name, version) in KINDS.items():
         for item in next(it for path, it in there.items() if path.endswith(f"/{plural}"))["items"]:
             item.update(apiVersion=f"velero.io/{version}", kind=name)
@@ -96,8 +93,11 @@ def night(space: objects.Namespace) -> dict[str, Any]:
             for field in ("uid", "creationTimestamp"):
                 item["metadata"].pop(field, None)
     space.apply(one(there, "backups"))
-    uid = space.get("backups.velero.io", BACKUP)["metadata"]["uid"]
-    one(there, "datauploads")["metadata"]["labels"]["velero.io/backup-uid"] = uid
+    made = space.get("backups.velero.io", BACKUP)["metadata"]
+    one(there, "datauploads")["metadata"]["labels"]["velero.io/backup-uid"] = made["uid"]
+    # Velero makes the object before it begins; one that is younger than its end came by the bucket.
+    times = dict.fromkeys(("startTimestamp", "completionTimestamp"), made["creationTimestamp"])
+    one(there, "backups")["status"].update(times)
     return there
 
 
