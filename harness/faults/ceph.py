@@ -163,10 +163,12 @@ def ask(reach: Reach, machine: str, *words: str, read: TypeForm[T]) -> T:
     return ask_ceph(reach, *words, read=read, on=on, within_s=_CEPH_S)
 
 
-# The command finds the pod when it runs: another pod may have replaced it before the undo.
+# The command finds the pod when it runs: another pod may have replaced it before the undo. A pod on
+# a lost machine is Running and ready until Kubernetes notices: the first that answers is taken.
 _IN_TOOLBOX = (
-    'pod=$("$@" --namespace "$SPACE" get pods --selector "$LABEL" '
-    "--field-selector status.phase=Running --output name | head -n 1) && "
+    'for pod in $("$@" --namespace "$SPACE" get pods --selector "$LABEL" '
+    "--field-selector status.phase=Running --output name); do "
+    'timeout 8 "$@" --namespace "$SPACE" exec "$pod" -- true >&2 && break; done; '
     '"$@" --namespace "$SPACE" exec "$pod" -- '
 )
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -202,6 +204,28 @@ def test_in_rook_the_map_of_osds_is_changed_in_the_toolbox() -> None:
     assert act.argv[:3] == ("env", "SPACE=rook-ceph", "LABEL=app=rook-ceph-tools")
     assert act.argv[5].endswith(" -- ceph --connect-timeout 8 osd out 4")
     assert act.argv[7:] == KUBECTL
+
+
+@pytest.mark.parametrize(("lost", "asked"), [("a", "b"), ("b", "a"), ("", "a")])
+def test_in_rook_the_toolbox_of_a_lost_machine_is_passed_over(
+    tmp_path: Path, lost: str, asked: str
+) -> None:
+    """Until Kubernetes notices the loss, both pods are Running and ready."""
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(
+        '#!/bin/sh\ncase "$*" in\n'
+        '*" get pods "*) printf "pod/a\\npod/b\\n" ;;\n'
+        f'*"exec pod/{lost} "*) echo "error dialing backend: no route to host" >&2; exit 1 ;;\n'
+        '*) echo "$*" ;;\nesac\n'
+    )
+    kubectl.chmod(0o755)
+    (act,) = OsdOut(id=ID, machine="one", osd="4").acts(in_rook("osd", "4", "one"))
+    argv = [*act.argv[:7], str(kubectl)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=20)
+    assert done.stdout.splitlines()[-1:] == [
+        f"--namespace rook-ceph exec pod/{asked} -- ceph --connect-timeout 8 osd out 4"
+    ], done.stderr
+    assert done.returncode == 0
 
 
 def test_a_ceph_that_is_neither_here_nor_in_rook_is_refused() -> None:
