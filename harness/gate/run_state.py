@@ -155,7 +155,8 @@ class RunState:
         self.ended = False
 
     def _on_cluster(self, record: Record) -> None:
-        self.uid = read(records.Cluster, record.data)["uid"]
+        # A resumed run may not reach the cluster: it stays the one that answered before.
+        self.uid = read(records.Cluster, record.data)["uid"] or self.uid
 
     def _on_refused(self, record: Record) -> None:
         self.refused = read(records.Reason, record.data)["reason"]

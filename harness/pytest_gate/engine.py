@@ -75,22 +75,26 @@ class Run:
         return record
 
     def identify(self, declared: str | None) -> None:
-        """Compare the cluster's UID with the declared one; Refused when they differ.
+        """Compare the cluster's UID with the declared one, and with that of the run so far.
 
         The UID of the namespace kube-system identifies a cluster. If the cluster does not answer,
-        its UID stays unknown, and each probe reports what it cannot see.
+        its UID stays unknown, and each probe reports what it cannot see. Refused if UIDs differ.
         """
-        cluster = self.run_state.manifest.cluster.name
+        cluster, before = self.run_state.manifest.cluster.name, self.run_state.uid
         try:
             found = must(self.reach.kube.get("/api/v1/namespaces/kube-system"), "metadata", "uid")
         except HarnessError as error:
             self.write(Kind.CLUSTER, cluster, records.Cluster(uid=None, error=str(error)))
             return
-        self.write(Kind.CLUSTER, cluster, records.Cluster(uid=found, error=None))
-        if declared is not None and found != declared:
-            reason = f"expected the cluster with UID {declared} (profile), seen {found}"
-            self.write(Kind.REFUSED, "cluster", records.Reason(reason=reason))
-            raise Refused(reason, remedy="pick the right profile, or correct its uid")
+        if before in (None, found):
+            self.write(Kind.CLUSTER, cluster, records.Cluster(uid=found, error=None))
+        so_far = (before, "this run so far", "start a new run: two clusters have no common verdict")
+        profile = (declared, "profile", "pick the right profile, or correct its uid")
+        for expected, whose, remedy in (so_far, profile):
+            if expected not in (None, found):
+                reason = f"expected the cluster with UID {expected} ({whose}), seen {found}"
+                self.write(Kind.REFUSED, "cluster", records.Reason(reason=reason))
+                raise Refused(reason, remedy=remedy)
         owned.sweep_beside(self.reach.kube, keep=self.name)
 
     def turn(self, scenario: Scenario) -> tuple[float, ...]:

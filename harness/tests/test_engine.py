@@ -149,6 +149,25 @@ def test_another_cluster_than_the_declared_one_is_refused(tmp_path: Path) -> Non
     assert judgement.judged[0].outcome is Outcome.NOT_PROVEN
 
 
+SYSTEM = "/api/v1/namespaces/kube-system"
+
+
+def test_a_run_goes_on_at_the_cluster_where_it_began_and_nowhere_else(tmp_path: Path) -> None:
+    with running(tmp_path / "run") as recorded:
+        objects = recorded.run.reach.kube.objects  # type: ignore[attr-defined]
+        recorded.run.identify(None)
+        recorded.run.identify(None)
+        was = recorded.judged().document()["cluster"]
+        objects.clear()
+        recorded.run.identify(None)
+        objects[SYSTEM] = {"metadata": {"uid": "rebuilt"}}
+        for _ in range(2):  # the refusal does not make the other cluster this run's
+            with pytest.raises(Refused, match=r"\(this run so far\), seen rebuilt"):
+                recorded.run.identify(None)
+    assert recorded.judged().decision is Decision.REFUSED
+    assert recorded.judged().document()["cluster"] == was
+
+
 def test_a_cluster_that_does_not_say_who_it_is_stays_nameless(tmp_path: Path) -> None:
     with running(tmp_path / "run") as recorded:
         recorded.run.reach.kube.objects.clear()  # type: ignore[attr-defined]
