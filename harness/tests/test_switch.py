@@ -388,9 +388,7 @@ def test_a_server_that_hangs_is_unreachable_and_holds_up_no_switch(
         assert side.session(ADMIN).info.backend_pid != hung
 
 
-def test_a_session_that_is_given_up_is_closed_also_if_nothing_waits_for_its_answer(
-    world: World,
-) -> None:
+def test_a_session_that_is_given_up_is_closed_also_if_it_answers(world: World) -> None:
     busy = threading.Event()
     with closing(world.side("source")) as side:
         session = side.session(ADMIN)
