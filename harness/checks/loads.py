@@ -12,7 +12,7 @@ from math import inf, isfinite
 from harness.checks import rank_test
 from harness.checks.findings import Finding, Seen, conclude, limited, look, names, unknown, wanted
 from harness.core.model import Case, Outcome, Verdict
-from harness.facts.loads import COMPARISON, LOADS, Compared, Loads, Offered, Stage
+from harness.facts.loads import COMPARISON, LOADS, P99_NEEDS, Compared, Loads, Offered, Stage
 from harness.facts.schema import Unknown
 
 _OFFERED, _ERRORS, _SLOWER = "offered_percent", "errors_percent", "slower_ratio"
@@ -193,7 +193,7 @@ def _slowest(stages: Iterable[tuple[str, Stage]]) -> str:
             number = it.answered + it.failed
             few[where] = min(number, few.get(where, number))
     told = names(f"{where}: {number} requests" for where, number in few.items()) if few else ""
-    return f" (of fewer than 100 requests p99 is the slowest one: {told})" if few else ""
+    return f" (of fewer than {P99_NEEDS} requests p99 is the slowest one: {told})" if few else ""
 
 
 def _failed(stage: Stage) -> float:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from math import ceil
 from typing import NamedTuple, TypeAlias
 
+from harness.facts.loads import P99_NEEDS
 from harness.facts.shift import Side, Window
-from harness.settings.shift import P99_NEEDS
 
 SOURCE, TARGET = "source", "target"
 

@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue, model_validator
 from harness.core.errors import ConfigError
 from harness.core.names import names_in
 from harness.core.sprt import Sprt
+from harness.facts.loads import P99_NEEDS
 from harness.facts.shift import Rules
 from harness.settings.drills import Argv, Writer
 from harness.settings.field_types import Host, Name, Pointer, ProfilePath, Status, UrlPath, Variable
@@ -18,8 +19,6 @@ from harness.settings.parity import WebAddress
 from harness.settings.restore import Folder, Reason
 
 SHARE = "{share}"
-# A p99 of fewer answers is that of one of them.
-P99_NEEDS = 100
 # A ledger is silent when so many writes of a kind in a row have no answer.
 _WRITES_UNHEARD = 3
 Share = Annotated[int, Field(ge=1, le=100)]
